@@ -1,0 +1,1 @@
+"""What wears the face: files, pictures and bridges."""

@@ -1,0 +1,233 @@
+"""A headless picture of the face on the CPU: rays through Embree (PyPI ``embreex``), shading in numpy.
+
+Nothing of a system's GL, EGL or X11 is needed. One ray goes through every pixel, four more where neighbouring pixels
+differ, so edges are smooth at little cost; normals are interpolated, colours come from :mod:`media2face.bodies.paint`.
+Axes and units are the rig's: REP-103, metres; the camera looks at the face from the front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+
+from ..runtime.errors import InputError
+from .paint import GLOSS, SHEEN, SKIN, paint
+
+TARGET = np.array([0.02, 0.0, -0.018], np.float32)  # what the camera looks at, metres
+DISTANCE, HALF_ANGLE = 1.05, 0.163  # metres, radians
+# Directional lights: towards the light (x forward, y left, z up), colour in linear RGB.
+LIGHTS = (
+    ((0.75, -0.55, 0.62), (1.55, 1.42, 1.28)),  # key, from the viewer's upper left
+    ((0.70, 0.85, 0.05), (0.34, 0.40, 0.50)),  # fill
+    ((-0.65, 0.75, 0.45), (0.85, 0.95, 1.15)),  # rim
+)
+SKY, GROUND = np.float32([0.34, 0.36, 0.40]), np.float32([0.20, 0.17, 0.16])
+BACKDROP = np.float32([[0.155, 0.185, 0.215], [0.036, 0.044, 0.056]])  # centre and corners, linear RGB
+WRAP = np.float32([0.42, 0.20, 0.13])  # how far light creeps round skin, by colour: blood scatters red
+EDGE = 0.045  # difference of neighbouring pixels (display values) above which a pixel gets more rays
+_SUBPIXELS = np.float32([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]])
+
+
+class Renderer:
+    """Pictures of one rig.
+
+    Args:
+        rig: the run-time rig (``neutral`` (V, 3) m, ``faces`` (F, 4), materials, parts, landmarks, ``neck_pivot``).
+        size: width and height in pixels.
+    """
+
+    def __init__(self, rig, size: tuple[int, int] = (512, 512)):
+        width, height = (int(n) for n in size)
+        if width < 16 or height < 16:
+            raise InputError(f"expected a picture of at least 16 x 16 pixels, got {width} x {height}")
+        self.size = (width, height)
+        self.pivot = np.asarray(rig.neck_pivot, np.float32)
+        self.vertex_count = len(rig.neutral)
+        skin = paint(rig)
+        self._paint, self._triangles = skin.attributes, skin.triangles
+        self._normals = _VertexNormals(self._triangles, self.vertex_count)
+        self._scale = np.tan(HALF_ANGLE) / min(width, height) * 2
+        column, row = np.meshgrid(np.arange(width), np.arange(height))
+        self._pixels = np.stack([column, row], -1).reshape(-1, 2).astype(np.float32)
+        self._backdrop = self._make_backdrop()
+        lights = np.float32([d for d, _ in LIGHTS])
+        self._lights = lights / np.linalg.norm(lights, axis=1, keepdims=True)
+        self._light_colours = np.float32([c for _, c in LIGHTS])
+
+    def render(
+        self,
+        vertices: np.ndarray,
+        head_quaternion: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0, 1.0),
+        head_translation: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0),
+    ) -> np.ndarray:
+        """One picture, uint8 (H, W, 3).
+
+        Args:
+            vertices: (V, 3) metres, the head in its rest pose.
+            head_quaternion: (4,) xyzw, rotation about the neck pivot.
+            head_translation: (3,) metres, the pivot's offset from rest.
+
+        Raises:
+            InputError: wrong shapes, or values that are not finite.
+        """
+        vertices = np.asarray(vertices, np.float32)
+        if vertices.shape != (self.vertex_count, 3):
+            raise InputError(f"expected vertices ({self.vertex_count}, 3) of this rig, got {vertices.shape}")
+        if not np.isfinite(vertices).all():
+            raise InputError("expected finite vertices, got NaN or infinity")
+        turn = rotation_matrix(head_quaternion)
+        world = (vertices - self.pivot) @ turn.T + self.pivot + np.asarray(head_translation, np.float32)
+        scene = _Scene(world, self._triangles, self._normals(world), self._paint)
+        image = self._trace(scene, self._pixels, self._backdrop)
+        edges = self._edges(image)
+        if len(edges):
+            backdrop = self._backdrop[edges]
+            parts = [self._trace(scene, self._pixels[edges] + offset, backdrop) for offset in _SUBPIXELS]
+            image[edges] = np.mean(parts, axis=0)
+        return np.round(255.0 * image).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
+
+    def _trace(self, scene: _Scene, pixels: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
+        """Display values in [0, 1], (n, 3), of points of the picture given in pixels (n, 2)."""
+        width, height = self.size
+        rays = np.empty((len(pixels), 3), np.float32)
+        rays[:, 0] = -1.0
+        rays[:, 1] = (pixels[:, 0] - (width - 1) / 2) * self._scale
+        rays[:, 2] = ((height - 1) / 2 - pixels[:, 1]) * self._scale
+        hit, triangle, u, v = scene.cast(TARGET + np.float32([DISTANCE, 0, 0]), rays)
+        colour = backdrop.copy()
+        if len(hit):
+            view = rays[hit] * np.float32(-1)
+            view /= np.linalg.norm(view, axis=1, keepdims=True)
+            colour[hit] = self._shade(scene.attributes(triangle, u, v), view)
+        return colour
+
+    def _shade(self, attributes: np.ndarray, view: np.ndarray) -> np.ndarray:
+        """Light leaving (n, 3) points towards the viewer, as display values."""
+        normal = attributes[:, :3]
+        normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        albedo, occlusion = attributes[:, 3:6], attributes[:, 6:7]
+        gloss, sheen, skin = attributes[:, GLOSS], attributes[:, SHEEN], attributes[:, SKIN : SKIN + 1]
+        up = 0.5 + 0.5 * normal[:, 2:3]
+        light = (GROUND + (SKY - GROUND) * up) * occlusion
+        shine = np.zeros((len(normal), 3), np.float32)
+        wrap = WRAP * skin
+        facing = np.clip((normal * view).sum(1), 0.0, 1.0)
+        fresnel = 0.35 + 0.65 * (1.0 - facing) ** 4
+        for direction, colour in zip(self._lights, self._light_colours, strict=True):
+            towards = (normal @ direction)[:, None]
+            light += colour * np.clip((towards + wrap) / (1.0 + wrap), 0.0, None) * (0.35 + 0.65 * occlusion)
+            half = view + direction
+            half /= np.linalg.norm(half, axis=1, keepdims=True)
+            peak = np.clip((normal * half).sum(1), 0.0, 1.0) ** gloss
+            shine += colour * (peak * sheen * fresnel * np.clip(4 * towards[:, 0], 0.0, 1.0))[:, None]
+        return _display(albedo * light + shine * occlusion)
+
+    def _edges(self, image: np.ndarray) -> np.ndarray:
+        """Indices of the pixels that differ from a neighbour by more than ``EDGE``."""
+        grey = image.reshape(self.size[1], self.size[0], 3).mean(axis=2)
+        marked = np.zeros(grey.shape, bool)
+        down, right = np.abs(np.diff(grey, axis=0)) > EDGE, np.abs(np.diff(grey, axis=1)) > EDGE
+        marked[:-1] |= down
+        marked[1:] |= down
+        marked[:, :-1] |= right
+        marked[:, 1:] |= right
+        return np.flatnonzero(marked)
+
+    def _make_backdrop(self) -> np.ndarray:
+        centre = (np.array(self.size) - 1) / 2
+        far = np.linalg.norm((self._pixels - centre) / max(self.size), axis=1, keepdims=True)
+        share = np.clip(far / 0.75, 0.0, 1.0) ** 1.3
+        return _display((BACKDROP[0] + (BACKDROP[1] - BACKDROP[0]) * share).astype(np.float32))
+
+
+class _Scene:
+    """The triangles that face the camera in one frame, ready for rays."""
+
+    def __init__(self, world: np.ndarray, triangles: np.ndarray, normals: np.ndarray, colours: np.ndarray):
+        a, b, c = (world[triangles[:, k]] for k in range(3))
+        facing = np.einsum("ij,ij->i", np.cross(b - a, c - a), TARGET + np.float32([DISTANCE, 0, 0]) - a) > 0
+        self._triangles = np.ascontiguousarray(triangles[facing])
+        self._attributes = np.concatenate([normals, colours], axis=1)
+        self._scene = EmbreeScene()
+        self._mesh = TriangleMesh(self._scene, world, self._triangles) if len(self._triangles) else None
+
+    def cast(self, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rays (n, 3) from one origin: indices of those that hit, and triangle, u, v for each of these."""
+        if self._mesh is None:
+            return (np.zeros(0, np.int64),) * 4
+        origins = np.broadcast_to(origin.astype(np.float32), rays.shape).copy()
+        found = self._scene.run(origins, rays, query="INTERSECT", output=True)
+        hit = np.flatnonzero(found["primID"] >= 0)
+        return hit, found["primID"][hit], found["u"][hit], found["v"][hit]
+
+    def attributes(self, triangle: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Normal and paint (n, K) interpolated at barycentric points."""
+        corner = self._triangles[triangle]
+        u, v = u[:, None], v[:, None]
+        a = self._attributes
+        return a[corner[:, 0]] * (1 - u - v) + a[corner[:, 1]] * u + a[corner[:, 2]] * v
+
+
+class _VertexNormals:
+    """Area-weighted vertex normals, with the sums prepared for one triangle list."""
+
+    def __init__(self, triangles: np.ndarray, vertex_count: int):
+        corners = triangles.reshape(-1)
+        order = np.argsort(corners, kind="stable")
+        self._triangle_of = (order // 3).astype(np.int32)
+        self._vertices, self._starts = np.unique(corners[order], return_index=True)
+        self._triangles, self._count = triangles, vertex_count
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        a, b, c = (points[self._triangles[:, k]] for k in range(3))
+        flat = np.cross(b - a, c - a)
+        normals = np.zeros((self._count, 3), np.float32)
+        normals[self._vertices] = np.add.reduceat(flat[self._triangle_of], self._starts, axis=0)
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def rotation_matrix(quaternion: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(3, 3) float32 rotation of a quaternion xyzw, which is normalised first.
+
+    Raises:
+        InputError: not four finite numbers, or all zero.
+    """
+    q = np.asarray(quaternion, np.float64)
+    length = np.linalg.norm(q) if q.shape == (4,) else np.nan
+    if not np.isfinite(length) or length < 1e-9:
+        raise InputError(f"expected a quaternion of four finite numbers x, y, z, w, not all zero, got {quaternion}")
+    x, y, z, w = q / length
+    return np.float32(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def contact_sheet(frames: Sequence[np.ndarray], columns: int = 6, gap: int = 4) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 of one size side by side, row by row, as one picture.
+
+    Raises:
+        InputError: no pictures, or of different sizes.
+    """
+    if not len(frames) or len({f.shape for f in frames}) != 1:
+        raise InputError(f"expected one or more pictures of one size, got {[f.shape for f in frames][:4]}")
+    columns = min(columns, len(frames))
+    height, width, _ = frames[0].shape
+    rows = -(-len(frames) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, frame in enumerate(frames):
+        y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        sheet[y : y + height, x : x + width] = frame
+    return sheet
+
+
+def _display(linear: np.ndarray) -> np.ndarray:
+    """Linear light to display values in [0, 1]: a soft shoulder, then gamma 2.2."""
+    toned = linear * (1.0 + linear / 4.0) / (1.0 + linear)  # 1.0 in gives 0.625 out, 4.0 gives 1.6 -> clipped
+    return np.clip(toned * 1.25, 0.0, 1.0) ** np.float32(1 / 2.2)

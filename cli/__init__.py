@@ -1,0 +1,1 @@
+"""The ``media2face`` command: one file per sub-command."""

@@ -1,0 +1,1 @@
+"""Rig, video tracking, synthetic speech and performances, shards."""

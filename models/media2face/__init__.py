@@ -1,0 +1,1 @@
+"""Media2Face: latent diffusion of facial animation, guided by speech and style."""

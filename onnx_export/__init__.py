@@ -1,0 +1,1 @@
+"""Torch to ONNX: one function per model, with numerical parity."""

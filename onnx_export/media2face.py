@@ -1,0 +1,77 @@
+"""The Media2Face denoiser as ONNX, with the statistics that the sampler needs.
+
+    python -m media2face.onnx_export.media2face --run RUN --cache CACHE --out models/weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors import safe_open
+
+from media2face.models.media2face.config import DenoiserConfig
+from media2face.models.media2face.network import Denoiser
+from media2face.onnx_export.metadata import write_model
+
+INPUTS = ("x", "t", "audio", "style", "has_audio", "has_style")
+
+
+def denoiser_graph(network: Denoiser) -> onnx.ModelProto:
+    """Graph with inputs :data:`INPUTS` (batch and frames dynamic) and the output ``clean``, float32."""
+    config = network.config
+    network = network.eval()
+    example = (
+        torch.randn(2, 36, config.state_dim), torch.randint(0, config.train_steps, (2, 36)),
+        torch.randn(2, 36, config.audio_dim), torch.randn(2, config.style_dim), torch.ones(2), torch.ones(2),
+    )  # fmt: skip
+    batch, frames = torch.export.Dim("batch", min=1, max=1024), torch.export.Dim("frames", min=2, max=config.max_frames)
+    both, one = {0: batch, 1: frames}, {0: batch}
+    program = torch.onnx.export(
+        network, example, dynamo=True, verbose=False, input_names=list(INPUTS), output_names=["clean"],
+        dynamic_shapes=(both, both, both, one, one, one),
+    )  # fmt: skip
+    return program.model_proto
+
+
+def load_run(run: Path) -> tuple[Denoiser, dict]:
+    """The averaged network of a training run and its record (config, mean, std)."""
+    record = json.loads((run / "config.json").read_text())
+    network = Denoiser(DenoiserConfig(**record["config"]))
+    with safe_open(str(run / "checkpoint.safetensors"), "pt") as file:
+        prefix = "average."
+        state = {k[len(prefix) :]: file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
+        record["progress"] = file.metadata() or {}
+    network.load_state_dict(state)
+    return network.eval(), record
+
+
+def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path:
+    """Write ``<folder>/<name>.onnx`` from a training run and the cache it was trained on."""
+    network, record = load_run(run)
+    data = json.loads((cache / "index.json").read_text())
+    config = network.config
+    return write_model(
+        denoiser_graph(network), name, folder,
+        latent_dim=config.latent_dim, audio_dim=config.audio_dim, style_dim=config.style_dim,
+        train_steps=config.train_steps, mean=record["mean"], std=record["std"], rest=data["rest"],
+        neutral_style=data["neutral_style"],
+        requires={"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="run folder of training.train_media2face")
+    parser.add_argument("--cache", type=Path, required=True, help="the cache it was trained on")
+    parser.add_argument("--out", type=Path, default=Path("models/weights"))
+    parser.add_argument("--name", default="denoiser")
+    options = parser.parse_args()
+    parser.exit(0, f"{export(options.run, options.cache, options.out, options.name)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Packaging: the top-level folders (rooms) become sub-packages ``media2face.<room>``.
+
+The key ``media2face`` is never listed in ``package_dir``: that is what lets pip, pip -e, colcon and
+colcon --symlink-install all work (see media2face/__init__.py).
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "media2face"
+HERE = Path(__file__).parent
+ROOMS = [
+    room
+    for room in ("bodies", "cli", "data", "evaluation", "models", "nodes", "onnx_export", "runtime", "training")
+    if (HERE / room / "__init__.py").is_file()
+]
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / NAME / "__init__.py").read_text(encoding="utf-8"))[1]
+
+ROS = [
+    "ros-rclpy[fastrtps]",
+    "ros-diagnostic-msgs",
+    "ros-geometry-msgs",
+    "ros-lifecycle-msgs",
+    "ros-sensor-msgs",
+    "ros-std-msgs",
+]
+COLCON = ["colcon-common-extensions", "setuptools<80"]
+
+
+def files(*patterns: str) -> list[str]:
+    """Paths (relative to this file) that match, in a stable order."""
+    return sorted(str(p.relative_to(HERE)) for pattern in patterns for p in HERE.glob(pattern) if p.is_file())
+
+
+packages = [NAME, f"{NAME}.launch"]
+for room in ROOMS:
+    packages += [f"{NAME}.{room}", *(f"{NAME}.{room}.{sub}" for sub in find_packages(str(HERE / room)))]
+
+setup(
+    name=NAME,
+    version=VERSION,
+    description="Speech, text and images in; a living face out, on ROS 2 topics",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=packages,
+    package_dir={f"{NAME}.{room}": room for room in [*ROOMS, "launch"]},
+    package_data={
+        f"{NAME}.{room}": ["*.md", "*/*.md", "assets/*", "assets/*/*", "weights/*", "*.flac", "*.yaml", "*.json"]
+        for room in [*ROOMS, "launch"]
+    }
+    | {f"{NAME}.launch": ["*.launch.py", "*.yaml", "*.flac"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml", "LICENSE", "NOTICE"]),
+        (f"share/{NAME}/launch", files("launch/*.launch.py", "launch/*.yaml")),
+        (f"lib/{NAME}", files("resource/bin/*")),
+    ],
+    entry_points={"console_scripts": [f"{NAME} = {NAME}.cli.main:main"]},
+    install_requires=["numpy>=1.24", "soundfile>=0.12", "soxr>=0.3", "sounddevice>=0.4.6", "Pillow>=10", *ROS],
+    extras_require={
+        "cpu": ["onnxruntime>=1.18"],
+        "gpu": ["onnxruntime-gpu>=1.18"],
+        "train": ["torch>=2.4", "transformers>=4.44", "open_clip_torch>=2.26", "onnx>=1.16", "onnxscript", "safetensors", "tqdm"],
+        "dev": ["pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", *COLCON],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,147 @@
+"""The sampler on the shipped denoiser: chunking, seeds, styles, keyframes, barge-in and bad input."""
+
+import numpy as np
+import pytest
+
+from media2face.runtime.errors import ConfigError, InputError, ModelError
+from media2face.runtime.sampler import MotionSampler, SamplerConfig
+
+SAMPLES = 48_000  # three seconds
+
+
+@pytest.fixture(scope="module")
+def sampler():
+    return MotionSampler()
+
+
+@pytest.fixture(scope="module")
+def features(sampler):
+    rng = np.random.default_rng(0)
+    walk = rng.standard_normal((170, sampler.audio_dim)).astype(np.float32)
+    return 0.5 * walk
+
+
+def run(stream, features, chunks, samples=SAMPLES):
+    frames, first = [], 0
+    for n in chunks:
+        stream.accept_features(first, features[first : first + n])
+        first += n
+        frames += stream.frames_ready()
+    stream.accept_features(first, features[first:])
+    stream.input_finished(samples)
+    return frames + stream.frames_ready()
+
+
+def table(frames):
+    return np.stack([np.concatenate([f.latent, f.head_rotvec, f.head_translation]) for f in frames])
+
+
+def test_any_chunking_gives_the_same_frames(sampler, features):
+    whole = run(sampler.stream(3), features, [])
+    assert [f.index for f in whole] == list(range(90))
+    for chunks in ([1] * 150, [7] * 20, [64, 3, 50]):
+        np.testing.assert_allclose(table(run(sampler.stream(3), features, chunks)), table(whole), atol=1e-5)
+
+
+def test_seeds_choose_among_motions(sampler, features):
+    a, b = table(run(sampler.stream(1), features, [])), table(run(sampler.stream(2), features, []))
+    assert np.abs(a - b).max() > 1e-3
+
+
+def test_gaps_are_filled_and_counted_and_duplicates_ignored(sampler, features):
+    stream = sampler.stream(0)
+    stream.accept_features(0, features[:20])
+    stream.accept_features(10, features[10:20])
+    assert stream.gaps == 0
+    stream.accept_features(25, features[25:])
+    assert stream.gaps == 5
+    stream.input_finished(SAMPLES)
+    assert len(stream.frames_ready()) == 90
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 7), np.float32), np.zeros(192, np.float32), np.full((3, 192), np.nan, np.float32)]
+)
+def test_bad_features_are_refused(sampler, bad):
+    with pytest.raises(InputError):
+        sampler.stream(0).accept_features(0, bad)
+
+
+def test_a_jump_of_more_than_ten_seconds_is_refused(sampler, features):
+    with pytest.raises(InputError, match="jump"):
+        sampler.stream(0).accept_features(600, features)
+
+
+def test_a_style_set_behind_takes_frames_back_under_a_higher_revision(sampler, features):
+    stream = sampler.stream(0)
+    stream.accept_features(0, features[:120])
+    out = stream.frames_ready()
+    last = out[-1].index
+    vector = np.eye(sampler.style_dim, dtype=np.float32)[0]
+    touched = stream.set_style(vector, at_frame=last - 5, ramp_s=0.1)
+    assert last - 7 <= touched <= last - 5
+    stream.accept_features(120, features[120:])
+    stream.input_finished(SAMPLES)
+    again = stream.frames_ready()
+    assert again[0].index == touched
+    assert again[0].revision == out[-1].revision + 1
+    assert again[-1].index == 89
+    before = {f.index: f for f in out}
+    assert np.abs(again[-1].latent - before[last].latent).max() > 0
+
+
+def test_rewinding_twice_never_reads_forgotten_frames(sampler, features):
+    stream = sampler.stream(0)
+    stream.accept_features(0, features)
+    stream.frames_ready()
+    end = stream.next_frame
+    first = stream.set_style(None, at_frame=0)
+    assert first >= end - 32
+    second = stream.set_style(None, at_frame=0)
+    assert second >= first - 2
+
+
+def test_a_keyframe_is_hit_and_joined(sampler, features):
+    plain = run(sampler.stream(0), features, [])
+    stream = sampler.stream(0)
+    key = plain[40].latent + 1.0
+    stream.add_keyframe(40, key)
+    keyed = run(stream, features, [])
+    np.testing.assert_allclose(keyed[40].latent, key, atol=1e-4)
+    np.testing.assert_allclose(keyed[20].latent, plain[20].latent, atol=1e-5)
+    with pytest.raises(InputError, match="ahead"):
+        stream.add_keyframe(10, key)
+
+
+def test_interrupt_eases_to_rest(sampler, features):
+    stream = sampler.stream(0)
+    stream.accept_features(0, features)
+    out = stream.frames_ready()
+    eased = stream.interrupt(at_frame=out[-1].index - 3)
+    assert eased[0].revision > out[-1].revision
+    assert stream.finished
+    rest = sampler.rest * sampler.std + sampler.mean
+    np.testing.assert_allclose(table(eased)[-1], rest, atol=1e-4)
+    assert not stream.frames_ready()
+    stream.reset()
+    assert len(run(stream, features, [])) == 90
+
+
+def test_memory_of_a_long_utterance_is_bounded(sampler):
+    stream = sampler.stream(0, SamplerConfig(steps=1))
+    block = np.zeros((50, sampler.audio_dim), np.float32)
+    for i in range(40):
+        stream.accept_features(50 * i, block)
+        stream.frames_ready()
+    assert len(stream._features) < 250
+
+
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"steps": 10_000}, {"hop": 0}, {"temperature": -1}, {"past": 1000}])
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(ConfigError, match="must lie within"):
+        SamplerConfig(**bad)
+
+
+def test_other_encoders_are_refused():
+    with pytest.raises(ModelError, match="trained with speech"):
+        MotionSampler(speech_fingerprint="0000000000000000")
