@@ -34,7 +34,9 @@ def files(*patterns: str) -> list[str]:
     return sorted(str(p.relative_to(HERE)) for pattern in patterns for p in HERE.glob(pattern) if p.is_file())
 
 
-packages = [NAME, f"{NAME}.launch"]
+# launch/ holds no Python package, only files; in colcon's symlinked build space it may be absent.
+FOLDERS = ROOMS + ["launch"] * (HERE / "launch").is_dir()
+packages = [NAME, *(f"{NAME}.{folder}" for folder in FOLDERS if folder not in ROOMS)]
 for room in ROOMS:
     packages += [f"{NAME}.{room}", *(f"{NAME}.{room}.{sub}" for sub in find_packages(str(HERE / room)))]
 
@@ -45,12 +47,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=packages,
-    package_dir={f"{NAME}.{room}": room for room in [*ROOMS, "launch"]},
+    package_dir={f"{NAME}.{folder}": folder for folder in FOLDERS},
     package_data={
-        f"{NAME}.{room}": ["*.md", "*/*.md", "assets/*", "assets/*/*", "weights/*", "*.flac", "*.yaml", "*.json"]
-        for room in [*ROOMS, "launch"]
-    }
-    | {f"{NAME}.launch": ["*.launch.py", "*.yaml", "*.flac"]},
+        f"{NAME}.{folder}": ["*.md", "*/*.md", "assets/*", "weights/*", "*.flac", "*.yaml", "*.json", "*.launch.py"]
+        for folder in FOLDERS
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml", "LICENSE", "NOTICE"]),
@@ -62,7 +63,10 @@ setup(
     extras_require={
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
-        "train": ["torch>=2.4", "transformers>=4.44", "open_clip_torch>=2.26", "onnx>=1.16", "onnxscript", "safetensors", "tqdm"],
+        "train": [
+            "torch>=2.4", "transformers>=4.44", "open_clip_torch>=2.26", "onnx>=1.16", "onnxscript", "safetensors",
+            "tqdm",
+        ],  # fmt: skip
         "dev": ["pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", *COLCON],
     },
     zip_safe=False,

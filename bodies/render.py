@@ -14,7 +14,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from ..runtime.errors import InputError
-from .paint import GLOSS, SHEEN, SKIN, paint
+from .paint import SHIRT, eye_colour, paint, shirt_share
 
 TARGET = np.array([0.02, 0.0, -0.018], np.float32)  # what the camera looks at, metres
 DISTANCE, HALF_ANGLE = 1.05, 0.163  # metres, radians
@@ -27,7 +27,8 @@ LIGHTS = (
 SKY, GROUND = np.float32([0.34, 0.36, 0.40]), np.float32([0.20, 0.17, 0.16])
 BACKDROP = np.float32([[0.155, 0.185, 0.215], [0.036, 0.044, 0.056]])  # centre and corners, linear RGB
 WRAP = np.float32([0.42, 0.20, 0.13])  # how far light creeps round skin, by colour: blood scatters red
-EDGE = 0.045  # difference of neighbouring pixels (display values) above which a pixel gets more rays
+EDGE = 0.06  # difference of neighbouring pixels (display values) above which a pixel gets more rays
+BANDS = 24
 _SUBPIXELS = np.float32([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]])
 
 
@@ -46,8 +47,8 @@ class Renderer:
         self.size = (width, height)
         self.pivot = np.asarray(rig.neck_pivot, np.float32)
         self.vertex_count = len(rig.neutral)
-        skin = paint(rig)
-        self._paint, self._triangles = skin.attributes, skin.triangles
+        self._paint = paint(rig)
+        self._table, self._triangles = self._paint.table(), self._paint.triangles
         self._normals = _VertexNormals(self._triangles, self.vertex_count)
         self._scale = np.tan(HALF_ANGLE) / min(width, height) * 2
         column, row = np.meshgrid(np.arange(width), np.arange(height))
@@ -79,15 +80,43 @@ class Renderer:
         if not np.isfinite(vertices).all():
             raise InputError("expected finite vertices, got NaN or infinity")
         turn = rotation_matrix(head_quaternion)
-        world = (vertices - self.pivot) @ turn.T + self.pivot + np.asarray(head_translation, np.float32)
-        scene = _Scene(world, self._triangles, self._normals(world), self._paint)
-        image = self._trace(scene, self._pixels, self._backdrop)
+        rest = vertices + self._paint.offset
+        moved = (rest - self.pivot) @ turn.T + self.pivot + np.asarray(head_translation, np.float32)
+        world = moved + self._paint.stays[:, None] * (rest - moved)
+        self._table[self._paint.mouth, 3] = self._mouth_light(vertices)
+        scene = _Scene(world, self._triangles, self._normals(world), self._table)
+        image = self._backdrop.copy()
+        seen = self._covered(world)
+        image[seen] = self._trace(scene, self._pixels[seen], self._backdrop[seen])
         edges = self._edges(image)
         if len(edges):
             backdrop = self._backdrop[edges]
             parts = [self._trace(scene, self._pixels[edges] + offset, backdrop) for offset in _SUBPIXELS]
-            image[edges] = np.mean(parts, axis=0)
+            image[edges] = sum(parts) * np.float32(0.25)
         return np.round(255.0 * image).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
+
+    def _covered(self, world: np.ndarray) -> np.ndarray:
+        """Indices of the pixels where the head may be: in each band of rows, those between its outermost vertices."""
+        width, height = self.size
+        away = TARGET[0] + DISTANCE - world[:, 0]
+        column = (world[:, 1] - TARGET[1]) / away / self._scale + (width - 1) / 2
+        row = (height - 1) / 2 - (world[:, 2] - TARGET[2]) / away / self._scale
+        tall = -(-height // BANDS)
+        band = np.clip(row / tall, -1, BANDS).astype(np.int64) + 1  # one band above and one below the picture
+        left, right = np.full(BANDS + 2, width, np.float32), np.full(BANDS + 2, -1, np.float32)
+        np.minimum.at(left, band, column)
+        np.maximum.at(right, band, column)
+        left = np.minimum(np.minimum(left[:-2], left[1:-1]), left[2:]) - 2  # triangles may reach into the next band
+        right = np.maximum(np.maximum(right[:-2], right[1:-1]), right[2:]) + 2
+        columns, bands = np.arange(width), np.arange(height) // tall
+        return np.flatnonzero((columns >= left[bands, None]) & (columns <= right[bands, None]))
+
+    def _mouth_light(self, vertices: np.ndarray) -> np.ndarray:
+        """How much light reaches the inside of the mouth: less further in, more when it is open."""
+        upper, lower = vertices[self._paint.lips]
+        opening = np.clip(upper[2] - lower[2], 0.0, 0.04)
+        depth = np.clip((upper[0] + 0.002 - vertices[self._paint.mouth, 0]) / (0.022 + 0.8 * opening), 0.0, None)
+        return 0.85 * np.exp(-1.7 * depth)
 
     def _trace(self, scene: _Scene, pixels: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
         """Display values in [0, 1], (n, 3), of points of the picture given in pixels (n, 2)."""
@@ -99,31 +128,38 @@ class Renderer:
         hit, triangle, u, v = scene.cast(TARGET + np.float32([DISTANCE, 0, 0]), rays)
         colour = backdrop.copy()
         if len(hit):
-            view = rays[hit] * np.float32(-1)
-            view /= np.linalg.norm(view, axis=1, keepdims=True)
+            view = -rays[hit]
+            view /= _length(view)
             colour[hit] = self._shade(scene.attributes(triangle, u, v), view)
         return colour
 
     def _shade(self, attributes: np.ndarray, view: np.ndarray) -> np.ndarray:
         """Light leaving (n, 3) points towards the viewer, as display values."""
-        normal = attributes[:, :3]
-        normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        normal = attributes[:, :3] / np.maximum(_length(attributes[:, :3]), 1e-9)
         albedo, occlusion = attributes[:, 3:6], attributes[:, 6:7]
-        gloss, sheen, skin = attributes[:, GLOSS], attributes[:, SHEEN], attributes[:, SKIN : SKIN + 1]
-        up = 0.5 + 0.5 * normal[:, 2:3]
-        light = (GROUND + (SKY - GROUND) * up) * occlusion
-        shine = np.zeros((len(normal), 3), np.float32)
-        wrap = WRAP * skin
-        facing = np.clip((normal * view).sum(1), 0.0, 1.0)
-        fresnel = 0.35 + 0.65 * (1.0 - facing) ** 4
-        for direction, colour in zip(self._lights, self._light_colours, strict=True):
-            towards = (normal @ direction)[:, None]
-            light += colour * np.clip((towards + wrap) / (1.0 + wrap), 0.0, None) * (0.35 + 0.65 * occlusion)
-            half = view + direction
-            half /= np.linalg.norm(half, axis=1, keepdims=True)
-            peak = np.clip((normal * half).sum(1), 0.0, 1.0) ** gloss
-            shine += colour * (peak * sheen * fresnel * np.clip(4 * towards[:, 0], 0.0, 1.0))[:, None]
-        return _display(albedo * light + shine * occlusion)
+        gloss, sheen, skin, eye = attributes[:, 7], attributes[:, 8], attributes[:, 9:10], attributes[:, 10] > 0.5
+        if eye.any():
+            albedo[eye] = eye_colour(albedo[eye])
+        cloth = np.flatnonzero(attributes[:, 11] > 0)
+        if len(cloth):
+            share = shirt_share(attributes[cloth, 11])[:, None]
+            albedo[cloth] += share * (SHIRT - albedo[cloth])
+            skin[cloth] *= 1 - share
+            sheen[cloth] *= 1 - 0.9 * share[:, 0]
+        shade = np.clip(1.35 * occlusion - 0.05, 0.02, 1.0)
+        towards = normal @ self._lights.T  # (n, lights)
+        facing = np.einsum("ij,ij->i", normal, view)[:, None]
+        mirrored = 2.0 * facing * normal - view
+        # A Phong lobe of a quarter of the exponent is as wide as a Blinn lobe; Schlick's term lifts grazing angles.
+        peak = np.clip(mirrored @ self._lights.T, 1e-6, 1.0) ** (0.25 * gloss[:, None])
+        strength = sheen[:, None] * (0.35 + 0.65 * np.clip(1.0 - facing, 0.0, 1.0) ** 4)
+        shine = (peak * strength * np.clip(4.0 * towards, 0.0, 1.0)) @ self._light_colours
+        light = (GROUND + (SKY - GROUND) * (0.5 + 0.5 * normal[:, 2:3])) * occlusion
+        for channel, wrap in enumerate(WRAP):
+            creep = wrap * skin
+            wrapped = np.clip((towards + creep) / (1.0 + creep), 0.0, None)
+            light[:, channel] += shade[:, 0] * (wrapped @ self._light_colours[:, channel])
+        return _display(albedo * light + shine * shade)
 
     def _edges(self, image: np.ndarray) -> np.ndarray:
         """Indices of the pixels that differ from a neighbour by more than ``EDGE``."""
@@ -168,7 +204,10 @@ class _Scene:
         corner = self._triangles[triangle]
         u, v = u[:, None], v[:, None]
         a = self._attributes
-        return a[corner[:, 0]] * (1 - u - v) + a[corner[:, 1]] * u + a[corner[:, 2]] * v
+        out = np.take(a, corner[:, 0], axis=0) * (1 - u - v)
+        out += np.take(a, corner[:, 1], axis=0) * u
+        out += np.take(a, corner[:, 2], axis=0) * v
+        return out
 
 
 class _VertexNormals:
@@ -186,7 +225,7 @@ class _VertexNormals:
         flat = np.cross(b - a, c - a)
         normals = np.zeros((self._count, 3), np.float32)
         normals[self._vertices] = np.add.reduceat(flat[self._triangle_of], self._starts, axis=0)
-        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        return normals / np.maximum(_length(normals), 1e-12)
 
 
 def rotation_matrix(quaternion: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -225,6 +264,11 @@ def contact_sheet(frames: Sequence[np.ndarray], columns: int = 6, gap: int = 4) 
         y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
         sheet[y : y + height, x : x + width] = frame
     return sheet
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """(n, 1) lengths of (n, 3); einsum is several times faster here than numpy.linalg.norm."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
 
 
 def _display(linear: np.ndarray) -> np.ndarray:

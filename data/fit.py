@@ -61,8 +61,8 @@ class FitConfig:
     ridge: float = 0.01
     sideways: float = 10.0
     sparse: float = 0.006
-    smooth: float = 0.05
-    gap: float = 1.5
+    smooth: float = 0.1
+    gap: float = 3.0
     depth: float = 0.1
     pose_smooth: float = 2.0
     camera_distance: float = 0.6
@@ -230,6 +230,13 @@ class Talker:
         seen = np.stack([points[:, v].mean(1) for v in self._mesh], axis=1)
         local = np.einsum("fji,fnj->fni", r, seen - t[:, None]) / s[:, None, None]
         return local, (s, r, t)
+
+    def misfit_mm(self, track: FaceTrack) -> np.ndarray:
+        """Distance (F,), rms in x and y, of the head frame's landmarks from the talker's rigid face, mm."""
+        points = _camera(track)[:, STABLE]
+        s, r, t = align(points, self.template)
+        rigid = s[:, None, None] * np.einsum("fij,nj->fni", r, self.template) + t[:, None]
+        return 10 * np.sqrt(((rigid - points)[..., :2] ** 2).sum(2).mean(1)) / s
 
     def gap_mm(self, local: np.ndarray) -> np.ndarray:
         """Lip gap (F,) of landmarks in the head frame: mean over the three central inner pairs."""

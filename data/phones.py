@@ -53,7 +53,7 @@ _FESTIVAL = {
     "en": _RADIO,
     "it": _LATIN,
     "ca": _LATIN,
-    "fi": _LATIN | {"&": "ae", "y": "y", "@": "oe", "9": "oe", "h": "h", "a": "A", "T": "th", "D": "dh"},
+    "fi": _LATIN | {"&": "ae", "y": "y", "7": "oe", "@": "oe", "9": "oe", "h": "h", "a": "A", "T": "th", "D": "dh"},
     "cs": _LATIN | {
         "c": "t s", "c~": "ch", "ch": "x", "d~": "d", "dz": "d z", "dz~": "jh", "e": "E", "h": "h", "i": "I",
         "i:": "i", "n*": "ng", "n~": "n", "r~": "zh", "r~*": "sh", "s~": "sh", "t~": "t", "z~": "zh",

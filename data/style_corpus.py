@@ -16,13 +16,16 @@ from media2face.runtime.tokenizer import ClipTokenizer
 from . import styles
 from .styles import LEVEL_INTENSITY, STYLES, level_of, lexicon, sample_prompt
 
-KINDS: dict[str, float] = {"style": 0.62, "padded": 0.12, "blend": 0.06, "denied": 0.04, "noise": 0.08, "unrelated": 0.08}
+KINDS: dict[str, float] = {
+    "style": 0.62, "padded": 0.12, "blend": 0.06, "denied": 0.04, "noise": 0.08, "unrelated": 0.08,
+}  # fmt: skip
 """How often each kind of text is drawn in training."""
 
 _JOINTS = ("{a} and {b}", "{a} but {b}", "{a}, {b}", "{a}, also {b}", "both {a} and {b}", "a {a}, {b} {role}")
 _DENIALS = ("not {x}", "not {x} at all", "never {x}", "without being {x}", "don't be {x}", "do not sound {x}",
             "a {role} who is not {x}", "not {x}, not {y}", "neither {x} nor {y}", "no longer {x}", "isn't {x}",
             "stop being {x}")  # fmt: skip
+_SLIPS = 0.08
 _NOISE_TRAIN = ("letters", "syllables", "digits", "keys")
 _NOISE_HELD_OUT = ("hexadecimal", "clusters", "signs")
 
@@ -78,6 +81,19 @@ def _nonsense_word(kind: str, rng: np.random.Generator) -> str:
     return draw(alphabet, low, high)
 
 
+def misspell(text: str, rng: np.random.Generator) -> str:
+    """One slip of the finger in a word of at least six letters: a letter doubled, dropped or swapped with the next."""
+    words = text.split(" ")
+    long = [i for i, w in enumerate(words) if len(w) >= 6]
+    if long:
+        i = long[int(rng.integers(len(long)))]
+        word, at = words[i], int(rng.integers(2, len(words[i]) - 1))
+        slips = (word[:at] + word[at] + word[at:], word[:at] + word[at + 1 :],
+                 word[:at] + word[at + 1] + word[at] + word[at + 2 :])  # fmt: skip
+        words[i] = slips[int(rng.integers(3))]
+    return " ".join(words)
+
+
 class StyleCorpus:
     """Draws labelled texts.
 
@@ -119,6 +135,8 @@ class StyleCorpus:
             return self._blend(rng)
         if kind == "denied":
             return self._denied(rng)
+        if self.split == "train" and rng.random() < _SLIPS:
+            text = misspell(text, rng)
         return LabelledText(text, label)
 
     def _adjective(self, style: str, rng: np.random.Generator) -> str:

@@ -251,7 +251,8 @@ RAW: dict[str, dict[str, str]] = {
         ),
         "other": (
             "aufgeregt begeistert enthusiastisch emocionado entusiasmado excité enthousiaste passionné "
-            "entusiasta emozionato enthousiast opgewonden animado 兴奋 激动 热情 興奮 わくわく взволнованный восторженный"
+            "entusiasta emozionato enthousiast opgewonden animado 兴奋 激动 热情 "
+            "興奮 わくわく взволнованный восторженный"
         ),
     },
     "calm": {
@@ -323,7 +324,8 @@ RAW: dict[str, dict[str, str]] = {
             "sense, mixed up, not following, lost the plot"
         ),
         "other": (
-            "verwirrt ratlos confundido desconcertado confus perplexe confuso perplesso verward 困惑 迷茫 糊涂 混乱した "
+            "verwirrt ratlos confundido desconcertado confus perplexe confuso perplesso verward 困惑 "
+            "迷茫 糊涂 混乱した "
             "戸惑い растерянный озадаченный"
         ),
     },

@@ -84,6 +84,7 @@ _ACT = (
 )  # fmt: skip
 _PHRASE = ("{x}", "{x}", "a {role}, {x}", "{x}, {scene}", "{role} {x}", "feeling {x}", "like this: {x}", "{x} {scene}")
 _OTHER = ("{x}", "{x}", "{x} {role}", "{role} {x}", "{x}, {scene}")
+_EAST_ASIAN = ("{x}", "我很{x}", "他很{x}", "非常{x}", "{x}地说", "{x}的老师", "とても{x}", "{x}声で", "{x}先生", "{x}です")
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,10 @@ def sample_prompt(style: str, intensity: float, rng: np.random.Generator, split:
     if kind == "emoji":
         return _fill(_pick(rng, _OTHER), chr(int(_pick(rng, emoji), 16)), rng)
     options, templates = {"act": (w.acts, _ACT), "phrase": (w.phrases, _PHRASE), "other": (w.other, _OTHER)}[kind]
-    return _fill(_pick(rng, templates), _pick(rng, options), rng)
+    phrase = _pick(rng, options)
+    if "\u3040" <= phrase[0] <= "\u9fff":  # kana and Chinese characters, which stand without spaces
+        templates = _EAST_ASIAN
+    return _fill(_pick(rng, templates), phrase, rng)
 
 
 # Which style an emoji shows, and how strongly; keyed by codepoint as in faces.json.

@@ -30,6 +30,7 @@ class FaceTrack:
         scores: (F, 52) float32 in [0, 1], the landmarker's own ARKit scores (``tongueOut`` is always 0).
         matrices: (F, 4, 4) float32, canonical face (x to its left, y up, z forward, cm) to camera space.
         found: (F,) bool; rows of frames without a face hold the nearest frame's values.
+        change: (F,) float32, mean absolute difference from the frame before in grey levels (0 to 255), 0 at first.
     """
 
     times: np.ndarray
@@ -37,6 +38,7 @@ class FaceTrack:
     scores: np.ndarray
     matrices: np.ndarray
     found: np.ndarray
+    change: np.ndarray
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` in one step."""
@@ -98,13 +100,17 @@ class VideoTracker:
         """
         import av
 
-        times, points, scores, matrices = [], [], [], []
+        times, points, scores, matrices, change = [], [], [], [], []
+        before = None
         try:
             with av.open(str(path)) as container:
                 for frame in container.decode(video=0):
                     pixels = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
                     result = self._landmarker.detect(self._image(image_format=self._format, data=pixels))
                     times.append(float(frame.time))
+                    before = pixels if before is None else before
+                    change.append(np.abs(pixels.astype(np.int16) - before).mean())
+                    before = pixels
                     if not result.face_landmarks:
                         points.append(None)
                         continue
@@ -121,7 +127,14 @@ class VideoTracker:
         seen = np.flatnonzero(found)
         nearest = np.abs(np.arange(len(found))[:, None] - seen).argmin(1)
         rows = np.stack([p for p in points if p is not None])
-        return FaceTrack(np.array(times), rows[nearest], np.stack(scores)[nearest], np.stack(matrices)[nearest], found)
+        return FaceTrack(
+            times=np.array(times),
+            landmarks=rows[nearest],
+            scores=np.stack(scores)[nearest],
+            matrices=np.stack(matrices)[nearest],
+            found=found,
+            change=np.array(change, np.float32),
+        )
 
 
 def _arkit_scores(categories: list) -> np.ndarray:

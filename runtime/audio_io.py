@@ -87,24 +87,24 @@ class Audio:
 
 
 class StreamingResampler:
-    """Mono samples of any rate to 16 kHz; the cut into chunks changes nothing, bit for bit.
+    """Mono samples of any rate to 16 kHz (or ``out_rate``); the cut into chunks changes nothing, bit for bit.
 
     ``quality`` is soxr's: "HQ" for files; "LQ" halves the filter's delay (20 ms instead of 40 at 48 kHz) for live use
-    and still keeps the speech band. n samples in give round(n * 16000 / rate) samples out (at least 1) after finish().
+    and still keeps the speech band. n samples in give round(n * out_rate / rate) samples out (at least 1) in the end.
     """
 
-    def __init__(self, rate: int, quality: str = "HQ"):
-        self.rate = _checked_rate(rate)
+    def __init__(self, rate: int, out_rate: int = SAMPLE_RATE, quality: str = "HQ"):
+        self.rate, self.out_rate = _checked_rate(rate), _checked_rate(out_rate)
         self._quality = quality
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal so far."""
-        self._filter = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32", quality=self._quality)
+        self._filter = soxr.ResampleStream(self.rate, self.out_rate, 1, dtype="float32", quality=self._quality)
         self._taken = self._given = 0
 
     def accept(self, samples: np.ndarray) -> np.ndarray:
-        """Take float32 (n,), give what is ready at 16 kHz, float32 (m,) in [-1, 1]."""
+        """Take float32 (n,), give what is ready, float32 (m,) in [-1, 1]."""
         return self._push(np.ascontiguousarray(samples, np.float32), last=False)
 
     def finish(self) -> np.ndarray:
@@ -115,11 +115,11 @@ class StreamingResampler:
 
     def _push(self, samples: np.ndarray, last: bool) -> np.ndarray:
         self._taken += len(samples)
-        if self.rate == SAMPLE_RATE:
+        if self.rate == self.out_rate:
             return np.clip(samples, -1.0, 1.0)
         out = self._filter.resample_chunk(samples, last=last)
         if last and self._taken:
-            missing = max(round(self._taken * SAMPLE_RATE / self.rate), 1) - self._given
+            missing = max(round(self._taken * self.out_rate / self.rate), 1) - self._given
             out = np.pad(out[:missing], (0, max(missing - len(out), 0)))
         self._given += len(out)
         return np.clip(out, -1.0, 1.0)
@@ -173,13 +173,13 @@ class AudioFile:
     def __exit__(self, *exc: object) -> None:
         self._file.close()
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Everything, as float32 (m,) pieces of varying length at 16 kHz; defects are logged at the end.
+    def blocks(self, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+        """Everything, as mono float32 (m,) pieces of varying length at ``rate`` Hz; defects are logged at the end.
 
         Raises:
             AudioError: the data end or break before the length the header promises.
         """
-        cleaner, resampler = _Cleaner(self.defects), StreamingResampler(self.rate)
+        cleaner, resampler = _Cleaner(self.defects), StreamingResampler(self.rate, rate)
         while True:
             try:
                 frames = self._file.read(_READ_FRAMES, dtype="float32", always_2d=True)

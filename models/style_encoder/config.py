@@ -26,7 +26,7 @@ class EdgeConfig:
     # image tower: CLIP's modified ResNet, which learns from few pictures better than a ViT
     image_size: int = 96
     image_layers: tuple[int, int, int, int] = (1, 1, 1, 1)
-    image_width: int = 16
+    image_width: int = 12
     image_head_width: int = 64
 
     def __post_init__(self) -> None:
@@ -35,6 +35,8 @@ class EdgeConfig:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.text_width % self.text_heads:
             raise ValueError(f"text_width {self.text_width} must be a multiple of text_heads {self.text_heads}")
+        if self.vocabulary > 32_767:
+            raise ValueError(f"vocabulary must fit 16 bits (32,767 rows), got {self.vocabulary}")
         if self.image_size % 32:
             raise ValueError(f"image_size must be a multiple of 32 (five halvings), got {self.image_size}")
         if self.context_length < 4:
@@ -59,8 +61,8 @@ class EdgeConfig:
 class PaperConfig:
     """Media2Face's own prompt encoder: a published CLIP, kept as it is.
 
-    ``pretrained`` is a tag that open_clip knows (``openai``, ``laion2b_s34b_b79k``: needs a network or a filled cache), or
-    the path of a checkpoint file or of a folder with ``open_clip_config.json`` and its weights.
+    ``pretrained`` is a tag that open_clip knows (``openai``, ``laion2b_s34b_b79k``: needs a network or a filled cache),
+    or the path of a checkpoint file or of a folder with ``open_clip_config.json`` and its weights.
     """
 
     name: str = "ViT-B-32"

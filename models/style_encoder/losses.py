@@ -21,8 +21,8 @@ _PLANE = (
 def target_directions(labels: Tensor, kinship: float = 0.35) -> Tensor:
     """Unit vectors (B, 17) whose cosines the embeddings are to have, from labels (B, 15) that sum to one.
 
-    Each style has an axis of its own plus a share ``kinship`` of the valence-arousal plane, so that happy and excited lie
-    closer than happy and angry; neutral is one axis, and a weak style lies on the way from it.
+    Each style has an axis of its own plus a share ``kinship`` of the valence-arousal plane, so that happy and excited
+    lie closer than happy and angry; neutral is one axis, and a weak style lies on the way from it.
     """
     plane = F.normalize(labels.new_tensor(_PLANE), dim=-1)
     styles = torch.eye(len(_PLANE), device=labels.device, dtype=labels.dtype)

@@ -45,14 +45,14 @@ class EdgeCLIP(CLIP):
     def __init__(self, config: EdgeConfig, rows: Tensor | None = None) -> None:
         super().__init__(**config.open_clip())
         self.config = config
-        rows = torch.zeros(VOCABULARY, dtype=torch.int64) if rows is None else rows
+        rows = torch.zeros(VOCABULARY, dtype=torch.int16) if rows is None else rows.to(torch.int16)
         if int(rows.max()) >= config.vocabulary:
             raise ValueError(f"vocabulary is {config.vocabulary} rows, but the table uses {int(rows.max()) + 1}")
         self.register_buffer("rows", rows)
 
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
         """CLIP token ids (B, L <= context) int64 -> embeddings (B, embed_dim)."""
-        rows = self.rows[text]
+        rows = self.rows[text].long()
         length = text.shape[1]
         x = self.token_embedding(rows) + self.positional_embedding[:length]  # (B, L, C)
         x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])

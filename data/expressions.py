@@ -1,0 +1,149 @@
+"""Random faces for training GNPFA: weights of the 52 shapes and how strongly each identity shows them.
+
+Three sources are mixed: frames of the LiveLink range-of-motion takes (a real face), mouths as in speech (jaw with
+closing, rounding, spreading, rolling and pressing), and sparse random combinations. The last two, and the personal
+amplitudes, are made by rules: synthetic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES, UPPER_NAMES, indices
+from .rig import ICTRig
+
+SOURCES = ("range_of_motion", "speech", "sparse", "single", "rest")
+SHARES = (0.30, 0.35, 0.17, 0.10, 0.08)
+_TRAIN_SHARE = 0.8
+_PAIRED = [(i, ARKIT_INDEX[n[:-4] + "Right"]) for n, i in ARKIT_INDEX.items() if n[:-4] + "Right" in ARKIT_INDEX
+           and n.endswith("Left")]  # fmt: skip
+_UPPER = indices(UPPER_NAMES)
+_EYE_SHAPES = tuple(n for n in ARKIT_NAMES if n.startswith(("eyeBlink", "eyeSquint", "eyeWide", "eyeLook")))
+
+
+def range_of_motion(folder: str | Path, split: str = "train") -> np.ndarray:
+    """Frames (n, 52) of the LiveLink takes in ARKit order, clipped to [0, 1]; ``val`` is each take's last fifth.
+
+    Raises:
+        FileNotFoundError: if there are no takes in ``folder``/livelink_rom.
+    """
+    files = sorted((Path(folder) / "livelink_rom").glob("*.npz"))
+    if not files:
+        raise FileNotFoundError(f"expected LiveLink takes in {Path(folder) / 'livelink_rom'}, found none")
+    out = []
+    for file in files:
+        with np.load(file, allow_pickle=False) as take:
+            column = {str(n)[0].lower() + str(n)[1:]: i for i, n in enumerate(take["names"])}
+            weights = take["weights"][:, [column[n] for n in ARKIT_NAMES]]
+        cut = int(len(weights) * _TRAIN_SHARE)
+        out.append(weights[:cut] if split == "train" else weights[cut:])
+    return np.clip(np.concatenate(out), 0.0, 1.0).astype(np.float32)
+
+
+def personal_amplitude(rig: ICTRig, identity: np.ndarray) -> np.ndarray:
+    """How far each identity's shapes move against the mean identity, (B, 52), from coefficients (B, 100).
+
+    The motion grows with the feature that moves: mouth and jaw with the distance from nose to chin, lids with the
+    opening of the eyes (so that a blink closes every eye), brows, cheeks and nose with the length of the nose.
+    """
+    marks = rig.landmarks
+    modes = rig.identity[:, marks].astype(np.float32)
+    rest = rig.neutral[marks] + np.einsum("bk,kvc->bvc", np.asarray(identity, np.float32), modes)
+
+    def ratio(pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
+        length = sum(np.linalg.norm(rest[:, a] - rest[:, b], axis=-1) for a, b in pairs)
+        mean = sum(np.linalg.norm(rig.neutral[marks[a]] - rig.neutral[marks[b]]) for a, b in pairs)
+        return np.clip(length / mean, 0.6, 1.6)[:, None]
+
+    out = np.repeat(ratio(((27, 33),)), len(ARKIT_NAMES), axis=1)
+    out[:, indices([n for n in ARKIT_NAMES if n.startswith(("jaw", "mouth", "cheekPuff"))])] = ratio(((33, 8),))
+    out[:, indices(_EYE_SHAPES)] = ratio(((37, 41), (38, 40), (43, 47), (44, 46)))
+    out[:, ARKIT_INDEX["tongueOut"]] = 1.0
+    return out.astype(np.float32)
+
+
+class ExpressionSampler:
+    """Draws weights (n, 52) in [0, 1] from the mixture ``SHARES`` of ``SOURCES``."""
+
+    def __init__(self, folder: str | Path = "../shared/data", split: str = "train", seed: int = 0) -> None:
+        self.takes = range_of_motion(folder, split)
+        self.rng = np.random.default_rng(seed)
+
+    def sample(self, n: int, source: str | None = None) -> np.ndarray:
+        """``n`` faces, of one source or mixed."""
+        kinds = np.full(n, SOURCES.index(source)) if source else self.rng.choice(len(SOURCES), n, p=SHARES)
+        out = np.zeros((n, len(ARKIT_NAMES)), np.float32)
+        for k, name in enumerate(SOURCES):
+            rows = np.flatnonzero(kinds == k)
+            if len(rows):
+                out[rows] = getattr(self, "_" + name)(len(rows))
+        return np.clip(out, 0.0, 1.0)
+
+    def _range_of_motion(self, n: int) -> np.ndarray:
+        frames = self.takes[self.rng.integers(len(self.takes), size=n)]
+        others = self.takes[self.rng.integers(len(self.takes), size=n)]
+        mixed = self.rng.random(n) < 0.4
+        frames[np.ix_(mixed, _UPPER)] = others[np.ix_(mixed, _UPPER)]
+        return frames * self.rng.uniform(0.75, 1.15, (n, 1))
+
+    def _speech(self, n: int) -> np.ndarray:
+        rng, w = self.rng, np.zeros((n, len(ARKIT_NAMES)))
+
+        def put(name: str, chance: float, top: float, shape: float = 1.5) -> np.ndarray:
+            value = (rng.random(n) < chance) * top * rng.beta(1.0, shape, n)
+            for side in ("",) if name in ARKIT_INDEX else ("Left", "Right"):
+                w[:, ARKIT_INDEX[name + side]] += value * (rng.normal(1.0, 0.08, n) if side else 1.0)
+            return value
+
+        jaw = put("jawOpen", 0.9, 0.7)
+        w[:, ARKIT_INDEX["mouthClose"]] = jaw * (rng.random(n) < 0.35) * rng.beta(2.0, 1.5, n)
+        for name, chance, top in (
+            ("mouthFunnel", 0.35, 0.8), ("mouthPucker", 0.4, 1.0), ("mouthStretch", 0.25, 0.6),
+            ("mouthSmile", 0.4, 0.9), ("mouthDimple", 0.2, 0.5), ("mouthFrown", 0.2, 0.5),
+            ("mouthRollLower", 0.25, 0.7), ("mouthRollUpper", 0.2, 0.6), ("mouthPress", 0.3, 0.8),
+            ("mouthShrugLower", 0.25, 0.6), ("mouthShrugUpper", 0.25, 0.6), ("mouthLowerDown", 0.35, 0.8), ("mouthUpperUp", 0.3, 0.7),
+            ("jawForward", 0.1, 0.4), ("cheekSquint", 0.2, 0.6), ("cheekPuff", 0.08, 0.5), ("noseSneer", 0.1, 0.5),
+            ("tongueOut", 0.08, 0.8),
+        ):  # fmt: skip
+            put(name, chance, top)
+        sideways = np.where(rng.random(n) < 0.15, rng.normal(0, 0.25, n), 0.0)
+        for name in ("jaw", "mouth"):
+            share = rng.random(n)
+            w[:, ARKIT_INDEX[name + "Left"]] += np.maximum(sideways, 0) * share
+            w[:, ARKIT_INDEX[name + "Right"]] += np.maximum(-sideways, 0) * share
+        return self._alive(w)
+
+    def _sparse(self, n: int) -> np.ndarray:
+        keep = self.rng.random((n, len(ARKIT_NAMES))) < self.rng.uniform(0.03, 0.2, (n, 1))
+        w = keep * self.rng.beta(1.2, 1.5, (n, len(ARKIT_NAMES)))
+        symmetric = self.rng.random(n) < 0.6
+        for left, right in _PAIRED:
+            if not ARKIT_NAMES[left].startswith(("jaw", "mouthLeft", "eyeLook")):
+                w[symmetric, right] = w[symmetric, left]
+        return w
+
+    def _single(self, n: int) -> np.ndarray:
+        w = np.zeros((n, len(ARKIT_NAMES)))
+        w[np.arange(n), self.rng.integers(len(ARKIT_NAMES), size=n)] = self.rng.random(n)
+        return w
+
+    def _rest(self, n: int) -> np.ndarray:
+        return self._alive(0.05 * (self.rng.random((n, len(ARKIT_NAMES))) < 0.2) * self.rng.random((n, 1)))
+
+    def _alive(self, w: np.ndarray) -> np.ndarray:
+        """Blinks, gaze and brows on top."""
+        rng, n = self.rng, len(w)
+        blink = np.where(rng.random(n) < 0.3, rng.random(n), 0.05 * rng.random(n))
+        side, up = rng.normal(0, 0.3, n), rng.normal(0, 0.25, n)
+        raised, drawn = (np.where(rng.random(n) < 0.3, rng.beta(1, 2, n), 0.0) for _ in range(2))
+        for eye, sign in (("Left", 1.0), ("Right", -1.0)):
+            for name, value in (
+                ("eyeBlink", blink), ("eyeLookOut", np.maximum(sign * side, 0)), ("eyeLookUp", np.maximum(up, 0)),
+                ("eyeLookIn", np.maximum(-sign * side, 0)), ("eyeLookDown", np.maximum(-up, 0)),
+                ("browOuterUp", raised), ("browDown", drawn), ("eyeSquint", 0.5 * drawn), ("eyeWide", 0.4 * raised),
+            ):  # fmt: skip
+                w[:, ARKIT_INDEX[name + eye]] += value * rng.uniform(0.9, 1.0, n)
+        w[:, ARKIT_INDEX["browInnerUp"]] += raised * rng.random(n)
+        return w

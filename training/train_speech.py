@@ -1,0 +1,232 @@
+"""Train the speech encoder on synthetic speech with known phones.
+
+    python -m media2face.training.train_speech --corpus FOLDER --out RUN --minutes 50
+
+First the convolutional front end alone learns to give log-mel energies (a dense target, so it learns fast), then the
+whole net learns phones, cross-entropy with label smoothing, the log-mel loss kept small beside it. The schedule follows
+the time that was spent, not steps: learning rate and end depend on --minutes only. RUN/checkpoint.pt is written every few
+minutes and taken up again; RUN/encoder.safetensors holds the averaged weights, RUN/config.json sizes and history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from media2face.data.speech_corpus import PhoneBatches, SpeechClip, load_corpus
+from media2face.evaluation import phones as measures
+from media2face.models.speech_encoder.config import SpeechEncoderConfig
+from media2face.models.speech_encoder.network import SpeechEncoder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the speech encoder is trained."""
+
+    minutes: float = 50.0
+    front_share: float = 0.06  # of the time: the front end alone
+    learning_rate: float = 1.2e-3
+    warm_up: float = 0.04  # of the time
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    smoothing: float = 0.05
+    mel_weight: float = 0.1
+    average: float = 0.999  # of the weights
+    batch: int = 8
+    frames: int = 120  # 2.4 s
+    checkpoint_minutes: float = 3.0
+    evaluate_minutes: float = 6.0
+    bf16: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or self.batch < 1 or self.frames < 16:
+            raise ValueError(f"minutes, batch, frames must be > 0, >= 1, >= 16: {self.minutes}, {self.batch}, {self.frames}")
+
+
+class LogMel(nn.Module):
+    """Two log-mel frames per feature (10 ms apart, 15 ms wide), inside the feature's 400 samples; shape (B, T, 2 mels)."""
+
+    def __init__(self, mels: int, size: int = 512, width: int = 240):
+        super().__init__()
+        self.size, self.width = size, width
+        self.register_buffer("window", torch.hann_window(width))
+        edges = np.linspace(0, 2595 * math.log10(1 + 8000 / 700), mels + 2)
+        hertz = 700 * (10 ** (edges / 2595) - 1)
+        bins = np.linspace(0, 8000, size // 2 + 1)
+        up = (bins[:, None] - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
+        down = (hertz[2:] - bins[:, None]) / (hertz[2:] - hertz[1:-1])
+        bank = np.maximum(0, np.minimum(up, down))
+        self.register_buffer("bank", torch.tensor(bank / (bank.sum(0) + 1e-6), dtype=torch.float32))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        frames = audio.unfold(1, self.width, 160)
+        power = torch.fft.rfft(frames * self.window, self.size).abs().square()
+        mel = torch.log(power @ self.bank + 1e-7)
+        count = (audio.shape[1] - 400) // 320 + 1
+        pairs = mel[:, : 2 * count].reshape(audio.shape[0], count, -1)
+        return (pairs + 7.0) / 4.0
+
+
+@torch.no_grad()
+def evaluate(model: SpeechEncoder, clips: list[SpeechClip]) -> dict[str, float]:
+    """Frame accuracy and place AUC on whole utterances."""
+    model.eval()
+    delay, scored = model.config.delay, []
+    for clip in clips:
+        audio = torch.from_numpy(clip.samples.astype(np.float32) / 32768)[None]
+        audio = functional.pad(audio, (0, 320 * delay))
+        p = measures.posteriors(model(audio)[1][0, delay:].numpy())
+        names = [(a, b, _NAMES[i]) for a, b, i in zip(clip.bounds[:-1], clip.bounds[1:], clip.phones, strict=True)]
+        scored.append((p, measures.feature_times(len(p)), names))
+    model.train()
+    accuracy = measures.phone_accuracy(scored)
+    place = measures.place_auc((measures.bilabial_mass(p), t, n) for p, t, n in scored)
+    return {"accuracy": accuracy["frames"], "accuracy_speech": accuracy["speech"], "place_auc": place.auc, **place.pairs}
+
+
+_NAMES = tuple(measures.INDEX)
+
+
+class Trainer:
+    """The two phases, with averaged weights, checkpoints and a time-based schedule."""
+
+    def __init__(self, config: TrainConfig, sizes: SpeechEncoderConfig, out: Path):
+        torch.manual_seed(config.seed)
+        self.config, self.sizes, self.out = config, sizes, out
+        self.model = SpeechEncoder(sizes).train()
+        self.mel = LogMel(sizes.mels)
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.step, self.elapsed, self.history = 0, 0.0, []
+        if (out / "checkpoint.pt").exists():
+            state = torch.load(out / "checkpoint.pt", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average, self.step, self.elapsed = state["average"], state["step"], state["elapsed"]
+            self.history = state["history"]
+            log.info("taken up at step %d, %.1f minutes", self.step, self.elapsed / 60)
+
+    @property
+    def progress(self) -> float:
+        return self.elapsed / (60 * self.config.minutes)
+
+    def save(self) -> None:
+        """Write checkpoint, averaged weights and record, each whole or not at all."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average}
+        state |= {"step": self.step, "elapsed": self.elapsed, "history": self.history}
+        torch.save(state, self.out / "checkpoint.part")
+        (self.out / "checkpoint.part").replace(self.out / "checkpoint.pt")
+        save_file({k: v.contiguous() for k, v in self.average.items()}, self.out / "encoder.part")
+        (self.out / "encoder.part").replace(self.out / "encoder.safetensors")
+        record = {"config": self.sizes.to_dict(), "steps": self.step, "minutes": self.elapsed / 60, "history": self.history}
+        (self.out / "config.json").write_text(json.dumps(record, indent=1))
+
+    def averaged(self) -> SpeechEncoder:
+        """A copy of the model with the averaged weights."""
+        model = SpeechEncoder(self.sizes)
+        model.load_state_dict(self.average)
+        return model
+
+    def losses(self, audio: Tensor, labels: Tensor, front_only: bool) -> tuple[Tensor, Tensor]:
+        """Mean phone cross-entropy (0 in the first phase) and log-mel error of a batch."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
+            frames = self.model.wav2vec2.frames(audio)
+            energies = self.model.mel_head(frames)
+            if not front_only:
+                logits = self.model.phone_head(self.model.wav2vec2.encoder(frames).last_hidden_state)
+        mel = functional.smooth_l1_loss(energies.float(), self.mel(audio), beta=0.5)
+        if front_only:
+            return mel.new_zeros(()), mel
+        delay = self.sizes.delay
+        said, meant = logits[:, delay:].float(), labels[:, : labels.shape[1] - delay]
+        phone = functional.cross_entropy(said.flatten(0, 1), meant.flatten(), label_smoothing=self.config.smoothing)
+        return phone, mel
+
+    def rate(self) -> float:
+        """Learning rate now: warm-up and cosine, for each phase anew."""
+        c, p = self.config, self.progress
+        start, end = (0.0, c.front_share) if p < c.front_share else (c.front_share, 1.0)
+        warm = min(1.0, (p - start) / c.warm_up) if start else min(1.0, p / (0.1 * c.front_share + 1e-9))
+        return c.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * min(1.0, (p - start) / (end - start)))))
+
+    def train(self, train: list[SpeechClip], held_out: list[SpeechClip]) -> None:
+        """Train until the time is spent."""
+        c = self.config
+        batches = PhoneBatches(train, c.frames, c.batch, seed=c.seed + self.step)
+        saved, evaluated, smooth = self.elapsed, self.elapsed, [0.0, 0.0]
+        with tqdm(total=round(c.minutes * 60), initial=round(self.elapsed), unit="s", mininterval=10) as bar:
+            while self.progress < 1:
+                began = time.monotonic()
+                audio, labels = (torch.from_numpy(a) for a in next(batches))
+                phone, mel = self.losses(audio, labels, self.progress < c.front_share)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.rate()
+                self.optimizer.zero_grad(set_to_none=True)
+                (phone + (c.mel_weight if phone > 0 else 1.0) * mel).backward()
+                nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+                self.optimizer.step()
+                self.step += 1
+                keep = min(c.average, (1 + self.step) / (10 + self.step))
+                for name, value in self.model.state_dict().items():
+                    self.average[name].lerp_(value, 1 - keep)
+                smooth = [0.98 * s + 0.02 * v.item() for s, v in zip(smooth, (phone.detach(), mel.detach()), strict=True)]
+                self.elapsed += time.monotonic() - began
+                bar.n = min(bar.total, round(self.elapsed))
+                if self.step % 25 == 0:
+                    bar.set_postfix_str(f"step {self.step} phone {smooth[0]:.3f} mel {smooth[1]:.4f}")
+                if self.elapsed - saved > 60 * c.checkpoint_minutes:
+                    saved = self.elapsed
+                    self.save()
+                if self.elapsed - evaluated > 60 * c.evaluate_minutes and self.progress > c.front_share:
+                    evaluated = self.elapsed
+                    scores = {"step": self.step, "minutes": self.elapsed / 60, **evaluate(self.averaged(), held_out)}
+                    self.history.append(scores)
+                    log.info("%s", json.dumps({k: round(v, 4) for k, v in scores.items()}))
+        self.history.append({"step": self.step, "minutes": self.elapsed / 60, **evaluate(self.averaged(), held_out)})
+        log.info("%s", json.dumps(self.history[-1]))
+        self.save()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line, see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder made by media2face.data.synthetic_speech")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=50.0)
+    parser.add_argument("--size", choices=("edge", "paper"), default="edge")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    sizes = SpeechEncoderConfig.edge() if options.size == "edge" else SpeechEncoderConfig.paper()
+    trainer = Trainer(TrainConfig(minutes=options.minutes, seed=options.seed), sizes, options.out)
+    clips = load_corpus(options.corpus)
+    held_out = [c for c in clips if c.split == "val"]
+    train = [c for c in clips if c.split == "train"]
+    log.info("%.2f hours to train on, %.2f held out", *(sum(c.duration for c in s) / 3600 for s in (train, held_out)))
+    chosen = np.random.default_rng(0).permutation(len(held_out))[:60]
+    trainer.train(train, [held_out[i] for i in chosen])
+
+
+if __name__ == "__main__":
+    main()
