@@ -64,7 +64,12 @@ setup(
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
         "train": [
-            "torch>=2.4", "transformers>=4.44", "open_clip_torch>=2.26", "onnx>=1.16", "onnxscript", "safetensors",
+            "torch>=2.4",
+            "transformers>=4.44",
+            "open_clip_torch>=2.26",
+            "onnx>=1.16",
+            "onnxscript",
+            "safetensors",
             "tqdm",
         ],  # fmt: skip
         "dev": ["pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", *COLCON],

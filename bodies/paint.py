@@ -17,15 +17,16 @@ SKIN_TONE = np.float32([0.60, 0.365, 0.265])
 FLUSH = np.float32([0.60, 0.235, 0.175])
 LIP = np.float32([0.46, 0.165, 0.145])
 HAIR = np.float32([0.050, 0.033, 0.024])
-MOUTH = np.float32([0.30, 0.07, 0.06])
-GUM = np.float32([0.52, 0.19, 0.17])
-TONGUE = np.float32([0.56, 0.21, 0.19])
-TOOTH = np.float32([0.82, 0.78, 0.68])
 SHIRT = np.float32([0.050, 0.115, 0.135])
 SCLERA = np.float32([0.70, 0.67, 0.64])
 IRIS = np.float32([0.16, 0.24, 0.25])
+INNER = (  # part inside the mouth, albedo, share of scattering, gloss, sheen
+    ("mouth_socket", (0.30, 0.07, 0.06), 0.6, 30.0, 0.10),
+    ("gums", (0.52, 0.19, 0.17), 0.8, 40.0, 0.30),
+    ("tongue", (0.56, 0.21, 0.19), 0.8, 40.0, 0.30),
+    ("teeth", (0.82, 0.78, 0.68), 0.4, 70.0, 0.45),
+)
 IRIS_RADIUS, PUPIL_RADIUS = 0.42, 0.17  # angles at the centre of the eyeball, radians
-_UNSEEN = ("M_LacrimalFluid", "M_EyeBlend", "M_EyeOcclusion", "M_IrisLeft", "M_IrisRight", "M_EyeLashes")
 _HAIRLINE_X = np.float32([-0.12, -0.06, -0.035, -0.005, 0.018, 0.040, 0.052, 0.072, 0.090, 0.12])
 _HAIRLINE_Z = np.float32([-0.070, -0.062, -0.035, 0.020, 0.030, 0.052, 0.082, 0.094, 0.099, 0.104])
 
@@ -65,13 +66,10 @@ class Paint:
 
 
 def paint(rig) -> Paint:
-    """Colours and visible triangles of a run-time rig (see :class:`media2face.bodies.render.Renderer`)."""
+    """Colours of the run-time rig, see :class:`media2face.runtime.rig_asset.RigAsset`."""
     rest = np.asarray(rig.neutral, np.float32)
-    material = np.array([str(n) for n in rig.material_names])[np.asarray(rig.face_material)]
-    faces = np.asarray(rig.faces)[~np.isin(material, _UNSEEN)]
-    quads = faces[faces[:, 3] >= 0]
-    triangles = np.concatenate([faces[:, :3], quads[:, [0, 2, 3]]]).astype(np.int32)
-    normal = vertex_normals(rest, triangles)
+    triangles = np.ascontiguousarray(rig.triangles, np.int32)
+    normal = VertexNormals(rest, triangles)(rest)
     marks = rest[np.asarray(rig.landmarks)]
     rng = np.random.default_rng(7)
     grain = rng.normal(size=len(rest)).astype(np.float32)[:, None]
@@ -102,20 +100,12 @@ def paint(rig) -> Paint:
         sheen *= 1.0 - 0.55 * share
         offset += (depth * share)[:, None] * normal
 
-    inside, gums, teeth = part("mouth_socket"), part("gums_tongue"), part("teeth")
-    albedo[inside], albedo[gums], albedo[teeth] = MOUTH, GUM, TOOTH
-    tongue = np.zeros(len(rest), bool)
-    tongue[gums] = np.abs(rest[gums, 1]) < 0.021
-    albedo[tongue & (rest[:, 2] < -0.034)] = TONGUE
-    skin[inside], skin[gums], skin[teeth] = 0.6, 0.8, 0.4
-    gloss[inside], gloss[gums], gloss[teeth] = 30.0, 40.0, 70.0
-    sheen[inside], sheen[gums], sheen[teeth] = 0.10, 0.30, 0.45
-
-    for side in ("eye_left", "eye_right"):
+    for name, tone, scatter, exponent, strength in INNER:
+        place = part(name)
+        albedo[place], skin[place], gloss[place], sheen[place] = tone, scatter, exponent, strength
+    for side, centre in zip(("eye_left", "eye_right"), rig.eye_centres, strict=True):
         ball = part(side)
-        front = rest[ball][rest[ball][:, 0] > np.quantile(rest[ball][:, 0], 0.97)].mean(axis=0)
-        low, high = rest[ball].min(axis=0), rest[ball].max(axis=0)
-        out = rest[ball] - np.float32([(low[0] + high[0]) / 2, front[1], front[2]])
+        out = rest[ball] - centre
         albedo[ball] = out / np.linalg.norm(out, axis=1, keepdims=True)
         eye[ball], skin[ball], gloss[ball], sheen[ball] = 1.0, 0.0, 260.0, 2.2
 
@@ -126,7 +116,7 @@ def paint(rig) -> Paint:
     offset[:, 2] -= 4.0 * hem
 
     occlusion = _sky_share(rest + offset, normal, triangles)
-    mouth = np.concatenate([np.arange(len(rest))[place] for place in (inside, gums, teeth)])
+    mouth = np.concatenate([np.arange(len(rest))[part(name)] for name, *_ in INNER])
     lips = np.asarray(rig.landmarks)[[62, 66]]
     return Paint(albedo, occlusion, gloss, sheen, skin, eye, cloth, offset, stays, mouth, lips, triangles)
 
@@ -152,13 +142,27 @@ def shirt_share(cloth: np.ndarray) -> np.ndarray:
     return _smooth(cloth)
 
 
-def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3) of points (V, 3)."""
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    flat, out = np.cross(b - a, c - a), np.zeros_like(points)
-    for k in range(3):
-        np.add.at(out, triangles[:, k], flat)
-    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+class VertexNormals:
+    """Area-weighted unit normals for one list of triangles; vertices that coincide at rest share theirs (no seams)."""
+
+    def __init__(self, rest: np.ndarray, triangles: np.ndarray):
+        _, self._first, weld = np.unique(np.round(rest, 6), axis=0, return_index=True, return_inverse=True)
+        self._weld = weld.reshape(-1)
+        self._triangles = self._weld[triangles]
+        corners = self._triangles.reshape(-1)
+        order = np.argsort(corners, kind="stable")
+        self._triangle_of = order // 3
+        self._vertices, self._starts = np.unique(corners[order], return_index=True)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """(V, 3) normals of moved points (V, 3)."""
+        welded = points[self._first]
+        a, b, c = (np.take(welded, self._triangles[:, k], axis=0) for k in range(3))
+        flat = np.cross(b - a, c - a)
+        normals = np.zeros_like(welded)
+        normals[self._vertices] = np.add.reduceat(flat[self._triangle_of], self._starts, axis=0)
+        normals /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normals, normals))[:, None], 1e-12)
+        return normals[self._weld]
 
 
 def _blush(albedo: np.ndarray, rest: np.ndarray, marks: np.ndarray) -> None:
@@ -202,7 +206,7 @@ def _brows(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
 def _lash_line(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """Share of lashes (V,): a dark rim along the upper lids, a fainter one along the lower."""
     best = np.zeros(len(rest), np.float32)
-    for chain, width, strength in (((36, 37, 38, 39), 0.0013, 0.92), ((42, 43, 44, 45), 0.0013, 0.92),
+    for chain, width, strength in (((36, 37, 38, 39), 0.0016, 0.92), ((42, 43, 44, 45), 0.0016, 0.92),
                                    ((36, 41, 40, 39), 0.0009, 0.35), ((42, 47, 46, 45), 0.0009, 0.35)):  # fmt: skip
         knots = np.linspace(0, 3, 40)
         points = np.stack([np.interp(knots, np.arange(4), marks[list(chain)][:, k]) for k in range(3)], axis=1)

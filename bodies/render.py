@@ -14,7 +14,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from ..runtime.errors import InputError
-from .paint import SHIRT, eye_colour, paint, shirt_share
+from .paint import SHIRT, VertexNormals, eye_colour, paint, shirt_share
 
 TARGET = np.array([0.02, 0.0, -0.018], np.float32)  # what the camera looks at, metres
 DISTANCE, HALF_ANGLE = 1.05, 0.163  # metres, radians
@@ -36,7 +36,8 @@ class Renderer:
     """Pictures of one rig.
 
     Args:
-        rig: the run-time rig (``neutral`` (V, 3) m, ``faces`` (F, 4), materials, parts, landmarks, ``neck_pivot``).
+        rig: the run-time rig (``neutral`` (V, 3) m, ``triangles``, ``parts``, ``landmarks``, ``eye_centres``,
+            ``neck_pivot``).
         size: width and height in pixels.
     """
 
@@ -49,7 +50,7 @@ class Renderer:
         self.vertex_count = len(rig.neutral)
         self._paint = paint(rig)
         self._table, self._triangles = self._paint.table(), self._paint.triangles
-        self._normals = _VertexNormals(self._triangles, self.vertex_count)
+        self._normals = VertexNormals(np.asarray(rig.neutral, np.float32), self._triangles)
         self._scale = np.tan(HALF_ANGLE) / min(width, height) * 2
         column, row = np.meshgrid(np.arange(width), np.arange(height))
         self._pixels = np.stack([column, row], -1).reshape(-1, 2).astype(np.float32)
@@ -80,8 +81,11 @@ class Renderer:
         if not np.isfinite(vertices).all():
             raise InputError("expected finite vertices, got NaN or infinity")
         turn = rotation_matrix(head_quaternion)
+        translation = np.asarray(head_translation, np.float32)
+        if translation.shape != (3,) or not np.isfinite(translation).all():
+            raise InputError(f"expected a translation of three finite numbers x, y, z in metres, got {head_translation}")
         rest = vertices + self._paint.offset
-        moved = (rest - self.pivot) @ turn.T + self.pivot + np.asarray(head_translation, np.float32)
+        moved = (rest - self.pivot) @ turn.T + self.pivot + translation
         world = moved + self._paint.stays[:, None] * (rest - moved)
         self._table[self._paint.mouth, 3] = self._mouth_light(vertices)
         scene = _Scene(world, self._triangles, self._normals(world), self._table)
@@ -208,24 +212,6 @@ class _Scene:
         out += np.take(a, corner[:, 1], axis=0) * u
         out += np.take(a, corner[:, 2], axis=0) * v
         return out
-
-
-class _VertexNormals:
-    """Area-weighted vertex normals, with the sums prepared for one triangle list."""
-
-    def __init__(self, triangles: np.ndarray, vertex_count: int):
-        corners = triangles.reshape(-1)
-        order = np.argsort(corners, kind="stable")
-        self._triangle_of = (order // 3).astype(np.int32)
-        self._vertices, self._starts = np.unique(corners[order], return_index=True)
-        self._triangles, self._count = triangles, vertex_count
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        a, b, c = (points[self._triangles[:, k]] for k in range(3))
-        flat = np.cross(b - a, c - a)
-        normals = np.zeros((self._count, 3), np.float32)
-        normals[self._vertices] = np.add.reduceat(flat[self._triangle_of], self._starts, axis=0)
-        return normals / np.maximum(_length(normals), 1e-12)
 
 
 def rotation_matrix(quaternion: Sequence[float] | np.ndarray) -> np.ndarray:

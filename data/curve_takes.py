@@ -38,7 +38,7 @@ FACEGOOD_TABLE: dict[str, tuple[tuple[str, float], ...]] = {
     "mouthPucker": (("mouth_pucker_l", 0.5), ("mouth_pucker_r", 0.5), ("mouth_oh_c", 0.3), ("mouth_oo_c", 0.7)),
     "mouthRollLower": (("mouth_suck_dl", 0.5), ("mouth_suck_dr", 0.5)),
     "mouthRollUpper": (("mouth_suck_ul", 0.5), ("mouth_suck_ur", 0.5)),
-    "mouthShrugLower": (("mouth_chinRaise_d", 1.0),),
+    "mouthShrugLower": (("mouth_chinRaise_d", 1.0), ("mouth_chinRaise_u", 0.7)),
     "mouthShrugUpper": (("mouth_chinRaise_u", 1.0),),
     "mouthSmileLeft": (("mouth_lipCornerPull_l", 1.0), ("mouth_lipCornerPullOpen_l", 1.0)),
     "mouthSmileRight": (("mouth_lipCornerPull_r", 1.0), ("mouth_lipCornerPullOpen_r", 1.0)),

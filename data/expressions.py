@@ -103,9 +103,9 @@ class ExpressionSampler:
             ("mouthFunnel", 0.35, 0.8), ("mouthPucker", 0.4, 1.0), ("mouthStretch", 0.25, 0.6),
             ("mouthSmile", 0.4, 0.9), ("mouthDimple", 0.2, 0.5), ("mouthFrown", 0.2, 0.5),
             ("mouthRollLower", 0.25, 0.7), ("mouthRollUpper", 0.2, 0.6), ("mouthPress", 0.3, 0.8),
-            ("mouthShrugLower", 0.25, 0.6), ("mouthShrugUpper", 0.25, 0.6), ("mouthLowerDown", 0.35, 0.8), ("mouthUpperUp", 0.3, 0.7),
-            ("jawForward", 0.1, 0.4), ("cheekSquint", 0.2, 0.6), ("cheekPuff", 0.08, 0.5), ("noseSneer", 0.1, 0.5),
-            ("tongueOut", 0.08, 0.8),
+            ("mouthShrugLower", 0.25, 0.6), ("mouthShrugUpper", 0.25, 0.6), ("mouthLowerDown", 0.35, 0.8),
+            ("mouthUpperUp", 0.3, 0.7), ("jawForward", 0.1, 0.4), ("cheekSquint", 0.2, 0.6), ("cheekPuff", 0.08, 0.5),
+            ("noseSneer", 0.1, 0.5), ("tongueOut", 0.08, 0.8),
         ):  # fmt: skip
             put(name, chance, top)
         sideways = np.where(rng.random(n) < 0.15, rng.normal(0, 0.25, n), 0.0)

@@ -218,9 +218,10 @@ class Talker:
         self._rest_pivot = np.median(self._pivot_position(scale, rotations, translations), axis=0)
 
     def _pivot_position(self, scale: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
-        """Neck pivot in camera axes, metres; depth from the size of the face at the assumed distance."""
+        """Neck pivot in camera axes, metres; the size of the face tells the depth of its landmarks' centre."""
         upright = (scale[:, None] * (rotation @ self._pivot) + translation) / self._scale * 0.01
-        depth = self.config.camera_distance * (scale / self._scale - 1) + 0.01 * (rotation @ self._pivot)[:, 2]
+        lever = rotation @ (self._pivot - self.template.mean(0))
+        depth = self.config.camera_distance * (1 - self._scale / scale) + 0.01 * lever[:, 2]
         return np.column_stack([upright[:, :2], depth])
 
     def head_frame(self, track: FaceTrack) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -264,17 +265,13 @@ class Talker:
         c = self.config
         local, (scale, rotation, translation) = self.head_frame(track)
         target = local - self.rest
-        found = solve_bounded(
-            self._shapes, self._features(target), self._ridge, self._sparse, c.smooth, c.iterations
-        )
+        found = solve_bounded(self._shapes, self._features(target), self._ridge, self._sparse, c.smooth, c.iterations)
         fitted = np.einsum("tk,kpi->tpi", found, self._deltas)
         error = (fitted - target)[:, :, :2]
         weights = self._upper(track.scores)
         weights[:, [ARKIT_INDEX[n] for n in FITTED]] = found
         rotvec = (self._rest_rotation.inv() * Rotation.from_matrix(rotation)).as_rotvec()
-        offset = self._rest_rotation.inv().apply(
-            self._pivot_position(scale, rotation, translation) - self._rest_pivot
-        )
+        offset = self._rest_rotation.inv().apply(self._pivot_position(scale, rotation, translation) - self._rest_pivot)
         return Fit(
             weights=np.clip(weights, 0, 1).astype(np.float32),
             head_rotvec=smooth_series(rotvec, c.pose_smooth)[:, ROS_AXES].astype(np.float32),

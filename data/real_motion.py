@@ -3,9 +3,9 @@
     python -m media2face.data.real_motion --data ../shared/data --out FOLDER [--limit N] [--jobs N]
 
 writes FOLDER/{grid,facegood,livelink}/ID.npz (+ ID.flac) in the format of :mod:`media2face.data.clips`, and
-FOLDER/rejected.json with the reason for each video left out. Landmarks are cached in FOLDER_tracks. Finished clips are
-kept: run it again to go on. Splits: GRID, one talker, 80/10/10 by a hash of the clip's id; FACEGOOD by take; LiveLink
-in blocks of its second take.
+FOLDER/rejected.json with the reason for each video left out. Landmarks are cached in FOLDER_tracks. Finished clips and
+rejections are kept: run it again to go on. Splits: GRID, one talker, 80/10/10 by a hash of the clip's id; FACEGOOD by
+take; LiveLink in blocks of its second take.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -111,22 +112,24 @@ def _track(job: tuple[Path, Path]) -> tuple[str, str]:
 def track_all(videos: list[Path], cache: Path, model: Path, jobs: int) -> dict[str, str]:
     """Landmarks of every video into ``cache``/ID.npz; returns {id: reason} of those that failed."""
     todo = [(v, cache / f"{v.stem}.npz") for v in videos if not (cache / f"{v.stem}.npz").is_file()]
-    failed: dict[str, str] = {}
     if not todo:
-        return failed
-    with ProcessPoolExecutor(jobs, initializer=_start_tracker, initargs=(model,)) as pool:
-        for clip_id, reason in tqdm(pool.map(_track, todo), total=len(todo), desc="tracking", unit="clip"):
-            if reason:
-                failed[clip_id] = reason
-    return failed
+        return {}
+    spawn = multiprocessing.get_context("spawn")  # the tracker's threads do not survive a fork
+    with ProcessPoolExecutor(min(jobs, len(todo)), spawn, initializer=_start_tracker, initargs=(model,)) as pool:
+        outcomes = tqdm(pool.map(_track, todo), total=len(todo), desc="tracking", unit="clip")
+        return {clip_id: reason for clip_id, reason in outcomes if reason}
 
 
-def make_grid(data: Path, out: Path, cache: Path, limit: int | None, jobs: int) -> dict[str, str]:
-    """GRID videos to clips in ``out``; returns {id: reason} of those left out."""
+def make_grid(
+    data: Path, out: Path, cache: Path, limit: int | None, jobs: int, known: dict[str, str]
+) -> dict[str, str]:
+    """GRID videos to clips in ``out``, but those ``known`` to be unusable; returns {id: reason} of all left out."""
     videos = sorted((data / "grid_s1").glob("*.mp4"))[:limit]
     if not videos:
         raise InputError(f"expected videos in {data / 'grid_s1'}; the data README says where GRID comes from")
-    rejected = track_all(videos, cache, data / "face_landmarker.task", jobs)
+    rejected = {v.stem: known[v.stem] for v in videos if v.stem in known}
+    untried = [v for v in videos if v.stem not in rejected]
+    rejected |= track_all(untried, cache, data / "face_landmarker.task", jobs)
     tracked = [v for v in videos if v.stem not in rejected]
     step = max(1, len(tracked) // TALKER_CLIPS)
     learning = [t for t in (FaceTrack.load(cache / f"{v.stem}.npz") for v in tracked[::step]) if t.found.all()]
@@ -141,8 +144,8 @@ def make_grid(data: Path, out: Path, cache: Path, limit: int | None, jobs: int) 
             check_track(talker, track)
             sound = read_audio(video.with_suffix(".opus")).samples
             seconds = len(sound) / SAMPLE_RATE
-            if abs(len(track.times) / 25 - seconds) > MAX_DRIFT_S:
-                raise InputError(f"{seconds:.2f} s of sound for {len(track.times) / 25:.2f} s of picture")
+            if abs(track.seconds - seconds) > MAX_DRIFT_S:
+                raise InputError(f"{seconds:.2f} s of sound for {track.seconds:.2f} s of picture")
             grid_clip(video.stem, track, talker.fit(track), seconds).save(target, sound)
         except InputError as error:
             rejected[video.stem] = str(error)
@@ -174,8 +177,10 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     make_takes(args.data, args.out)
     cache = args.tracks or args.out.with_name(args.out.name + "_tracks")
-    rejected = make_grid(args.data, args.out / "grid", cache, args.limit, args.jobs)
-    (args.out / "rejected.json").write_text(json.dumps(rejected, indent=1, sort_keys=True) + "\n")
+    report = args.out / "rejected.json"
+    known = json.loads(report.read_text()) if report.is_file() else {}
+    rejected = make_grid(args.data, args.out / "grid", cache, args.limit, args.jobs, known)
+    report.write_text(json.dumps(rejected, indent=1, sort_keys=True) + "\n")
     log.info("done: %s; %d videos rejected, see rejected.json", args.out, len(rejected))
 
 

@@ -58,6 +58,14 @@ def from_ros(points: np.ndarray) -> np.ndarray:
     return points[..., [1, 2, 0]] * np.float32(100.0)
 
 
+def eye_centre(eyeball: np.ndarray) -> np.ndarray:
+    """Centre (3,) cm of the sphere through the back of an eyeball (1570, 3), sclera (770) first."""
+    sclera = eyeball[:770]
+    back = sclera[sclera[:, 2] < np.median(sclera[:, 2])]
+    unknown = np.concatenate([2 * back, np.ones((len(back), 1))], axis=1)
+    return np.linalg.lstsq(unknown, (back**2).sum(axis=1), rcond=None)[0][:3].astype(np.float32)
+
+
 def uv_islands(faces: np.ndarray, uv_faces: np.ndarray, uv_count: int) -> tuple[np.ndarray, np.ndarray]:
     """Connected pieces of the UV layout.
 
@@ -199,7 +207,7 @@ class ICTRig:
             first, last = PARTS[f"eye_{side}"]
             ball = (pick >= first) & (pick < last)
             if ball.any():
-                centre = self.rest(identity, np.arange(first, last)).mean(axis=0)
+                centre = eye_centre(self.rest(identity, np.arange(first, last)))
                 out[:, ball] = from_ros(rotate_eyes(to_ros(out[:, ball]), to_ros(centre), weights, side))
         return out
 

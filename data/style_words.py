@@ -28,7 +28,7 @@ RAW: dict[str, dict[str, str]] = {
     "happy": {
         "plain": (
             "happy cheerful joyful glad merry jolly cheery sunny upbeat bright joyous smiley jovial* grinning "
-            "smiling radiant lighthearted light-hearted genial* friendly warm festive delightful welcoming* "
+            "smiling radiant lighthearted light-hearted genial* friendly warm festive delightful "
             "laughing good-humoured beaming buoyant lovely loving"
         ),
         "mild": "pleased content contented satisfied pleasant amiable* kind gratified* optimistic positive",
@@ -158,7 +158,7 @@ RAW: dict[str, dict[str, str]] = {
             "shyly"
         ),
         "nouns": (
-            "fear terror fright* dread horror panic anxiety worry nervousness* alarm unease apprehension* "
+            "fear terror fright dread horror panic anxiety worry nervousness* alarm unease apprehension* "
             "angst trepidation stage-fright"
         ),
         "acts": (
@@ -261,7 +261,7 @@ RAW: dict[str, dict[str, str]] = {
             "unhurried meditative laid-back collected easygoing zen unruffled* cool-headed restful balanced "
             "level-headed soft"
         ),
-        "mild": "steady mild reassuring settled at-ease cosy comforting* poised",
+        "mild": "steady mild reassuring settled at-ease cosy comforting poised",
         "strong": "imperturbable* deeply-relaxed stoic unshakeable",
         "adverbs": (
             "calmly peacefully serenely* tranquilly quietly gently soothingly softly patiently* placidly* "
@@ -308,7 +308,7 @@ RAW: dict[str, dict[str, str]] = {
     },
     "confused": {
         "plain": (
-            "confused puzzled* perplexed baffled* bewildered disoriented muddled mixed-up befuddled* dizzy "
+            "confused puzzled* perplexed baffled bewildered disoriented muddled mixed-up befuddled* dizzy "
             "clueless bemused mystified* flummoxed confounded uncomprehending dazed confusing"
         ),
         "mild": "unsure uncertain* doubtful undecided quizzical unclear questioning",

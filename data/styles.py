@@ -84,7 +84,8 @@ _ACT = (
 )  # fmt: skip
 _PHRASE = ("{x}", "{x}", "a {role}, {x}", "{x}, {scene}", "{role} {x}", "feeling {x}", "like this: {x}", "{x} {scene}")
 _OTHER = ("{x}", "{x}", "{x} {role}", "{role} {x}", "{x}, {scene}")
-_EAST_ASIAN = ("{x}", "我很{x}", "他很{x}", "非常{x}", "{x}地说", "{x}的老师", "とても{x}", "{x}声で", "{x}先生", "{x}です")
+_EAST_ASIAN = ("{x}", "我很{x}", "他很{x}", "非常{x}", "{x}地说", "{x}的老师", "とても{x}", "{x}声で", "{x}先生",
+               "{x}です")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ class FaceTrack:
     found: np.ndarray
     change: np.ndarray
 
+    @property
+    def seconds(self) -> float:
+        """Length of the video."""
+        return float(self.times[-1] - self.times[0] + np.median(np.diff(self.times)))
+
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` in one step."""
         path = Path(path)

@@ -24,10 +24,10 @@ FINE = 4  # tracks are computed at FINE * FPS Hz
 
 # name, time constants in s before and after a segment (1/theta)
 ARTICULATORS = {
-    "jaw": (0.045, 0.048), "lower": (0.040, 0.040), "upper": (0.040, 0.040), "round": (0.090, 0.055),
-    "funnel": (0.080, 0.055), "spread": (0.070, 0.050), "tuck": (0.032, 0.028), "tongue": (0.035, 0.035),
+    "jaw": (0.045, 0.048), "lower": (0.040, 0.040), "upper": (0.040, 0.040), "round": (0.058, 0.050),
+    "funnel": (0.055, 0.050), "spread": (0.055, 0.045), "tuck": (0.032, 0.028), "tongue": (0.035, 0.035),
 }  # fmt: skip
-_DOMINANCE = dict(jaw=0.6, lower=0.5, upper=0.5, round=0.15, funnel=0.2, spread=0.15, tuck=1.0, tongue=1.0)
+_DOMINANCE = dict(jaw=0.6, lower=0.5, upper=0.5, round=0.3, funnel=0.35, spread=0.3, tuck=1.0, tongue=1.0)
 
 
 def _phone(dominance: dict[str, float] | None = None, **targets: float) -> tuple[dict, dict]:
@@ -38,7 +38,7 @@ _VOWEL = dict(jaw=1.2, lower=0.8, upper=0.6, round=0.9, funnel=0.8, spread=0.8)
 _ROUND = dict(jaw=1.1, lower=0.9, upper=0.9, round=1.6, funnel=1.4, spread=1.2)
 _LIPS_SHUT = dict(jaw=0.45, lower=0.4, upper=0.4, tuck=1.6)
 _TIP = dict(jaw=0.55, lower=0.6)
-_HISS = dict(jaw=1.3, lower=0.9, upper=0.7, round=0.25, funnel=0.35, spread=0.45)
+_HISS = dict(jaw=1.3, lower=0.9, upper=0.7, round=0.35, funnel=0.45, spread=0.45)
 _HUSH = dict(jaw=1.2, lower=0.8, upper=0.8, round=1.0, funnel=1.2, spread=0.9)
 _BACK = dict(jaw=0.35, lower=0.4)
 _WEAK = dict(jaw=0.2, lower=0.2, upper=0.2, round=0.08, funnel=0.1, spread=0.08)
@@ -50,38 +50,38 @@ VISEMES: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     "p": _phone(_LIPS_SHUT, jaw=0.07, lower=0.10), "b": _phone(_LIPS_SHUT, jaw=0.07, lower=0.10),
     "m": _phone(_LIPS_SHUT, jaw=0.07, lower=0.10),
     "f": _phone(_BITE, jaw=0.030, tuck=1.0), "v": _phone(_BITE, jaw=0.030, tuck=0.9),
-    "th": _phone(_TIP, jaw=0.085, lower=0.22, upper=0.05, tongue=0.7),
-    "dh": _phone(_TIP, jaw=0.085, lower=0.20, upper=0.04, tongue=0.5),
-    "t": _phone(_TIP, jaw=0.070, lower=0.24, spread=0.15), "d": _phone(_TIP, jaw=0.075, lower=0.22, spread=0.15),
-    "n": _phone(_TIP, jaw=0.080, lower=0.22, spread=0.12), "l": _phone(_TIP, jaw=0.105, lower=0.20, spread=0.10),
-    "r": _phone(dict(round=0.5, funnel=0.6), jaw=0.08, lower=0.12, round=0.25, funnel=0.18),
-    "s": _phone(_HISS, jaw=0.035, lower=0.34, upper=0.10, spread=0.35),
-    "z": _phone(_HISS, jaw=0.040, lower=0.32, upper=0.09, spread=0.30),
-    "sh": _phone(_HUSH, jaw=0.045, lower=0.12, upper=0.08, round=0.34, funnel=0.30),
-    "zh": _phone(_HUSH, jaw=0.050, lower=0.12, upper=0.08, round=0.32, funnel=0.28),
-    "ch": _phone(_HUSH, jaw=0.045, lower=0.14, upper=0.08, round=0.30, funnel=0.30),
-    "jh": _phone(_HUSH, jaw=0.050, lower=0.14, upper=0.08, round=0.28, funnel=0.28),
-    "k": _phone(_BACK, jaw=0.100, lower=0.14), "g": _phone(_BACK, jaw=0.100, lower=0.14),
-    "ng": _phone(_BACK, jaw=0.100, lower=0.12), "h": _phone(_WEAK, jaw=0.12, lower=0.10),
-    "x": _phone(_BACK, jaw=0.110, lower=0.12),
-    "w": _phone(_ROUND, jaw=0.045, round=0.85, funnel=0.12),
-    "j": _phone(dict(spread=0.6), jaw=0.075, lower=0.16, spread=0.45),
-    "i": _phone(_VOWEL, jaw=0.065, lower=0.24, upper=0.06, spread=0.60),
-    "I": _phone(_VOWEL, jaw=0.095, lower=0.20, upper=0.05, spread=0.38),
-    "e": _phone(_VOWEL, jaw=0.135, lower=0.22, upper=0.06, spread=0.48),
-    "E": _phone(_VOWEL, jaw=0.225, lower=0.18, upper=0.06, spread=0.32),
-    "ae": _phone(_VOWEL, jaw=0.310, lower=0.20, upper=0.08, spread=0.30),
-    "a": _phone(_VOWEL, jaw=0.350, lower=0.16, upper=0.06, spread=0.08),
-    "A": _phone(_VOWEL, jaw=0.350, lower=0.12, upper=0.04),
-    "O": _phone(_ROUND, jaw=0.205, lower=0.06, round=0.38, funnel=0.22),
-    "o": _phone(_ROUND, jaw=0.115, lower=0.04, round=0.58, funnel=0.24),
-    "U": _phone(_ROUND, jaw=0.075, lower=0.05, round=0.56, funnel=0.20),
-    "u": _phone(_ROUND, jaw=0.050, lower=0.04, round=0.78, funnel=0.20),
-    "uh": _phone(_VOWEL, jaw=0.200, lower=0.14, upper=0.04),
-    "ax": _phone(dict(jaw=0.6, lower=0.5, round=0.35, funnel=0.35, spread=0.35), jaw=0.140, lower=0.12),
-    "er": _phone(dict(jaw=0.8, round=0.6, funnel=0.6), jaw=0.130, lower=0.12, round=0.22, funnel=0.14),
-    "y": _phone(_ROUND, jaw=0.050, lower=0.05, round=0.74, funnel=0.24),
-    "oe": _phone(_ROUND, jaw=0.120, lower=0.06, round=0.52, funnel=0.28),
+    "th": _phone(_TIP, jaw=0.095, lower=0.22, upper=0.08, tongue=0.7),
+    "dh": _phone(_TIP, jaw=0.095, lower=0.20, upper=0.06, tongue=0.5),
+    "t": _phone(_TIP, jaw=0.078, lower=0.24, spread=0.12), "d": _phone(_TIP, jaw=0.084, lower=0.22, spread=0.12),
+    "n": _phone(_TIP, jaw=0.090, lower=0.22, spread=0.10), "l": _phone(_TIP, jaw=0.118, lower=0.20, spread=0.08),
+    "r": _phone(dict(round=0.5, funnel=0.6), jaw=0.08, lower=0.12, round=0.21, funnel=0.18),
+    "s": _phone(_HISS, jaw=0.035, lower=0.34, upper=0.10, spread=0.28),
+    "z": _phone(_HISS, jaw=0.040, lower=0.32, upper=0.09, spread=0.24),
+    "sh": _phone(_HUSH, jaw=0.045, lower=0.12, upper=0.08, round=0.29, funnel=0.30),
+    "zh": _phone(_HUSH, jaw=0.050, lower=0.12, upper=0.08, round=0.27, funnel=0.28),
+    "ch": _phone(_HUSH, jaw=0.045, lower=0.14, upper=0.08, round=0.25, funnel=0.30),
+    "jh": _phone(_HUSH, jaw=0.050, lower=0.14, upper=0.08, round=0.24, funnel=0.28),
+    "k": _phone(_BACK, jaw=0.112, lower=0.14), "g": _phone(_BACK, jaw=0.112, lower=0.14),
+    "ng": _phone(_BACK, jaw=0.112, lower=0.12), "h": _phone(_WEAK, jaw=0.134, lower=0.10),
+    "x": _phone(_BACK, jaw=0.123, lower=0.12),
+    "w": _phone(_ROUND, jaw=0.045, round=0.71, funnel=0.12),
+    "j": _phone(dict(spread=0.6), jaw=0.084, lower=0.16, spread=0.36),
+    "i": _phone(_VOWEL, jaw=0.085, lower=0.24, upper=0.12, spread=0.48),
+    "I": _phone(_VOWEL, jaw=0.124, lower=0.20, upper=0.10, spread=0.30),
+    "e": _phone(_VOWEL, jaw=0.176, lower=0.22, upper=0.12, spread=0.38),
+    "E": _phone(_VOWEL, jaw=0.293, lower=0.18, upper=0.12, spread=0.26),
+    "ae": _phone(_VOWEL, jaw=0.403, lower=0.20, upper=0.16, spread=0.24),
+    "a": _phone(_VOWEL, jaw=0.455, lower=0.16, upper=0.12, spread=0.06),
+    "A": _phone(_VOWEL, jaw=0.455, lower=0.12, upper=0.08),
+    "O": _phone(_ROUND, jaw=0.267, lower=0.06, round=0.32, funnel=0.22),
+    "o": _phone(_ROUND, jaw=0.150, lower=0.04, round=0.49, funnel=0.24),
+    "U": _phone(_ROUND, jaw=0.098, lower=0.05, round=0.47, funnel=0.20),
+    "u": _phone(_ROUND, jaw=0.065, lower=0.04, round=0.66, funnel=0.20),
+    "uh": _phone(_VOWEL, jaw=0.260, lower=0.14, upper=0.08),
+    "ax": _phone(dict(jaw=0.6, lower=0.5, round=0.35, funnel=0.35, spread=0.35), jaw=0.182, lower=0.12),
+    "er": _phone(dict(jaw=0.8, round=0.6, funnel=0.6), jaw=0.169, lower=0.12, round=0.18, funnel=0.14),
+    "y": _phone(_ROUND, jaw=0.065, lower=0.05, round=0.62, funnel=0.24),
+    "oe": _phone(_ROUND, jaw=0.156, lower=0.06, round=0.44, funnel=0.28),
 }  # fmt: skip
 
 # Inner-lip gap of the ICT rig's mean identity in mm: at rest, and per unit of each shape (each side for pairs).

@@ -67,8 +67,8 @@ class ProbeNode(Node):
         self.probe = Probe()
         self.create_subscription(AudioChunk, "audio", self._audio, qos.AUDIO)
         self.create_subscription(Expression, "expression", self._expression, qos.FRAMES)
-        self.create_subscription(PlaybackClock, "playback_clock", self._clock, qos.CLOCK)
-        self.prompts = self.create_publisher(StylePrompt, "style_prompt", qos.COMMANDS)
+        self.create_subscription(PlaybackClock, "playback_clock", self._clock, qos.STATE)
+        self.prompts = self.create_publisher(StylePrompt, "style_prompt", qos.PROMPT)
         self.interrupts = self.create_client(Interrupt, "interrupt")
 
     def _audio(self, chunk: AudioChunk) -> None:

@@ -109,25 +109,39 @@ class LiveMotion:
         if utterance in self._queue:
             self._queue[utterance].start = start
 
+    def speaking(self, now: int) -> str | None:
+        """The utterance that is being said at ``now``, or is about to be."""
+        if self._current is None or (self.stream.finished and now >= self._present(self.next_frame)):
+            return None
+        return self._current
+
+    def waiting(self) -> list[str]:
+        """The present utterance and those that wait, in order."""
+        return list(self._queue)
+
     def wait(self, now: int) -> float | None:
         """Seconds until :meth:`step` has work, 0 if it has now, None if it waits for input."""
-        if self._current is None or not self._hops_ready():
+        if self._current is None:
             return None
-        ahead = self._present(self.next_frame) - self._horizon - now
-        return max(ahead / NS, 0.0)
+        if self.stream.finished and len(self._queue) > 1:
+            when = list(self._queue.values())[1].start
+        elif self._hops_ready():
+            when = self._present(self.next_frame)
+        else:
+            return None
+        return max((when - self._horizon - now) / NS, 0.0)
 
     def step(self, now: int) -> tuple[str, list[MotionFrame], bool] | None:
-        """Sample one hop: (utterance, frames with absolute indices, whether the utterance ends); None if none is due."""
+        """Sample a hop: (utterance, frames with absolute indices, whether the utterance ends); None if none is due."""
         self._yield_floor()
         if self.wait(now) != 0.0:
             return None
-        self._shed(now)
-        utterance = self._current
-        frames = [self._absolute(f) for f in self.stream.frames_ready(limit=1)]
-        finished = self.stream.finished
-        if finished:
+        if self.stream.finished:
             self._close_current()
-        return utterance, frames, finished
+            return None
+        self._shed(now)
+        frames = [self._absolute(f) for f in self.stream.frames_ready(limit=1)]
+        return self._current, frames, self.stream.finished
 
     def set_style(self, change: StyleChange, soon: int) -> None:
         """Follow a style; "soon" is presentation time ``soon``, ns: nothing before it is touched.
@@ -160,10 +174,9 @@ class LiveMotion:
 
     def interrupt(self, now: int) -> tuple[str, list[MotionFrame]] | None:
         """Stop speaking at ``now``: (utterance, frames that ease to rest); whatever waits is dropped as well."""
-        if self._current is None:
-            self._queue.clear()
+        utterance = self.speaking(now)
+        if utterance is None:
             return None
-        utterance = self._current
         at = max(self.frame_at(now) + 1 - self._frame0, 0)
         frames = [self._absolute(f) for f in self.stream.interrupt(at)]
         self._queue.clear()

@@ -78,7 +78,8 @@ class FrameQueue:
     """Frames in order of presentation, each given out at most ``ahead`` ns before it is to be seen.
 
     A higher revision replaces what waits from its first frame on; a lower one is refused, unless it only goes on where
-    the motion ended (a sampler that was started again). Of several frames that are late, only the latest is given out. The newest utterance wins: frames of the one before end where it begins.
+    the motion ended (a sampler that was started again). Of several frames that are late, only the latest is given out.
+    The newest utterance wins: frames of the one before end where it begins.
     """
 
     def __init__(self, ahead: int) -> None:

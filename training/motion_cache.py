@@ -13,14 +13,15 @@ import argparse
 import json
 import os
 import zlib
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from tqdm import tqdm
 
-from media2face.data.augment import Augmenter
-from media2face.data.clips import MotionClip, iter_clips
+from media2face.data.augment import AugmentConfig, SpeechAugmenter
+from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
 from media2face.data.styles import STYLES, sample_prompt
 from media2face.runtime.clock import interpolate_features
 from media2face.runtime.decoder import FaceDecoder
@@ -29,6 +30,7 @@ from media2face.runtime.style import StyleEncoder
 
 INTENSITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
 PROMPTS = 24
+LONGEST = 160_000  # samples of the augmenter's clips
 
 
 def prompt_table(style: StyleEncoder, seed: int = 0) -> np.ndarray:
@@ -64,51 +66,72 @@ def complete(clip: MotionClip, donors: list[MotionClip], rng: np.random.Generato
     return clip
 
 
-def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, seed: int = 0) -> None:
-    """Write ``states.npy`` (N, D), ``features.npy`` (M, N, A) float16, ``prompts.npy`` and ``index.json``.
+@lru_cache(maxsize=1)
+def _networks() -> tuple[SpeechEncoder, FaceDecoder]:
+    return SpeechEncoder(), FaceDecoder()
+
+
+@lru_cache(maxsize=1)
+def _augmenter() -> SpeechAugmenter:
+    return SpeechAugmenter(LONGEST, AugmentConfig(clean=0.0))
+
+
+def disturb(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same speech in another room, noise or microphone; its timing stays. At most ten seconds."""
+    kept = samples[:LONGEST]
+    return _augmenter()(np.pad(kept, (0, LONGEST - len(kept))), rng)[: len(kept)]
+
+
+def convert(job: tuple[Path, MotionClip, float, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """One clip: states (T, D) float32, features (T, A) float16, and those of the augmented audio or None."""
+    path, clip, noisy, seed = job
+    encoder, decoder = _networks()
+    rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])
+    samples = read_clip_audio(path)
+    frames = len(clip.weights)
+    z = decoder.latents(clip.weights)
+    states = np.concatenate([z, clip.head_rotvec, clip.head_translation], axis=1).astype(np.float32)
+    clean = frame_features(encoder, samples, frames)
+    if clip.split != "train" or len(samples) > LONGEST or rng.random() >= noisy:
+        return states, clean, None
+    return states, clean, frame_features(encoder, disturb(samples, rng), frames)
+
+
+def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, jobs: int = 1, seed: int = 0) -> None:
+    """Write ``states.npy`` (N, D), ``features.npy`` (2, N, A) float16, ``prompts.npy`` and ``index.json``.
 
     Args:
         clips: folder of motion clips.
         out: folder of the cache.
-        noisy: share of clips that get a second, augmented reading of their audio.
+        noisy: share of training clips whose second reading is of augmented audio (the others' is the first again).
         limit: at most so many clips of each source.
+        jobs: processes.
         seed: of augmentation, prompts and borrowed upper faces.
     """
-    encoder, decoder, style = SpeechEncoder(), FaceDecoder(), StyleEncoder()
-    found = [(p, c) for p, c in iter_clips(clips) if c.has_audio]
-    if limit:
-        counts: dict[str, int] = {}
-        kept = []
-        for path, clip in found:
-            counts[clip.source] = counts.get(clip.source, 0) + 1
-            if counts[clip.source] <= limit:
-                kept.append((path, clip))
-        found = kept
+    encoder, decoder = _networks()
+    style = StyleEncoder()
+    found: list[tuple[Path, MotionClip]] = []
+    counts: dict[str, int] = {}
+    for path, clip in iter_clips(clips):
+        counts[clip.source] = counts.get(clip.source, 0) + 1
+        if clip.has_audio and (limit is None or counts[clip.source] <= limit):
+            found.append((path, clip))
     donors = [c for _, c in found if c.source == "synthetic" and c.style == "neutral"]
+    rng = np.random.default_rng(seed)
+    work = [(path, complete(clip, donors, rng), noisy, seed) for path, clip in found]
     out.mkdir(parents=True, exist_ok=True)
-    states, features, noised, index = [], [], [], []
-    start = 0
-    for path, clip in tqdm(found, unit="clip", desc="speech features"):
-        rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])
-        clip = complete(clip, donors, rng)
-        samples, _ = sf.read(path.with_suffix(".flac"), dtype="float32")
-        frames = len(clip.weights)
-        z = decoder.latents(clip.weights)
-        states.append(np.concatenate([z, clip.head_rotvec, clip.head_translation], axis=1).astype(np.float32))
-        features.append(frame_features(encoder, samples, frames))
-        if rng.random() < noisy and clip.split == "train":
-            samples = Augmenter(seed=int(rng.integers(2**31)), time_preserving=True)(samples)
-            noised.append(frame_features(encoder, samples, frames))
-        else:
-            noised.append(features[-1])
-        index.append(
-            {"id": path.stem, "start": start, "frames": frames, "source": clip.source, "split": clip.split,
-             "style": clip.style, "intensity": float(clip.intensity)}
-        )  # fmt: skip
-        start += frames
-    np.save(out / "states.npy", np.concatenate(states))
-    np.save(out / "features.npy", np.stack([np.concatenate(features), np.concatenate(noised)]))
+    with get_context("spawn").Pool(jobs) as pool:
+        done = list(tqdm(pool.imap(convert, work, chunksize=8), total=len(work), unit="clip", desc="speech features"))
+    np.save(out / "states.npy", np.concatenate([d[0] for d in done]))
+    second = [d[1] if d[2] is None else d[2] for d in done]
+    np.save(out / "features.npy", np.stack([np.concatenate([d[1] for d in done]), np.concatenate(second)]))
     np.save(out / "prompts.npy", prompt_table(style, seed))
+    starts = np.concatenate([[0], np.cumsum([len(d[0]) for d in done])])
+    index = [
+        {"id": path.stem, "start": int(start), "frames": len(clip.weights), "source": clip.source,
+         "split": clip.split, "style": clip.style, "intensity": float(clip.intensity)}
+        for (path, clip), start in zip(found, starts[:-1], strict=True)
+    ]  # fmt: skip
     rest = np.concatenate([decoder.latents(np.zeros((1, 52), np.float32))[0], np.zeros(6, np.float32)])
     record = {
         "speech": encoder.fingerprint,
@@ -130,9 +153,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--noisy", type=float, default=0.5, help="share of clips read a second time, augmented")
     parser.add_argument("--limit", type=int, help="at most so many clips of each source")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    build(options.clips, options.out, options.noisy, options.limit, options.seed)
+    build(options.clips, options.out, options.noisy, options.limit, options.jobs, options.seed)
 
 
 if __name__ == "__main__":

@@ -127,8 +127,8 @@ def train(cfg: GNPFAConfig, data: Path, out: Path, minutes: float, only: str | N
     slow = [p for n, p in model.named_parameters() if "affine" in n or "basis" in n]
     fast = [p for n, p in model.named_parameters() if "affine" not in n and "basis" not in n]
     optimizer = AdaBelief(
-        [{"params": fast, "pace": 1.0}, {"params": slow, "pace": SLOW}], lr=cfg.learning_rate, eps=1e-12, betas=(0.9, 0.99), rectify=False, weight_decouple=False,
-        print_change_log=False,
+        [{"params": fast, "pace": 1.0}, {"params": slow, "pace": SLOW}], lr=cfg.learning_rate, eps=1e-12,
+        betas=(0.9, 0.99), rectify=False, weight_decouple=False, print_change_log=False,
     )  # fmt: skip
     file = out / "last.safetensors"
     step, spent = 0, 0.0
@@ -150,8 +150,9 @@ def train(cfg: GNPFAConfig, data: Path, out: Path, minutes: float, only: str | N
                 saved = time.monotonic()
             if done:
                 return average.network
+            decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * elapsed / budget))
             for group in optimizer.param_groups:
-                group["lr"] = group["pace"] * cfg.learning_rate * min(1.0, (step + 1) / WARMUP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * elapsed / budget)))
+                group["lr"] = group["pace"] * cfg.learning_rate * min(1.0, (step + 1) / WARMUP) * decay
             total, parts = losses(model, maps, cfg)
             optimizer.zero_grad(set_to_none=True)
             total.backward()

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from media2face.evaluation.lips import lip_rig
 from media2face.models.media2face.config import CONFIGS, DenoiserConfig
 from media2face.models.media2face.losses import denoiser_loss, masked_mean
 from media2face.models.media2face.network import Denoiser
@@ -113,14 +114,14 @@ def noise_times(config: DenoiserConfig, size: int, length: int, rng: np.random.G
     return torch.from_numpy(noised * t[:, None]), torch.from_numpy(noised.astype(np.float32))
 
 
-def train(cache: Path, out: Path, config: DenoiserConfig, settings: TrainSettings) -> Denoiser:
+def train(cache: Path, out: Path, data_folder: Path, config: DenoiserConfig, settings: TrainSettings) -> Denoiser:
     """Train until the time is over; returns the averaged network."""
     rng = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
     data, held_out = Windows(cache, "train", SHARES), Windows(cache, "val", SHARES)
     mean, std = (torch.from_numpy(a.astype(np.float32)) for a in data.statistics())
     alphas = torch.from_numpy(cosine_alphas(config.train_steps)).float()
-    lips = LipReader(mean, std, config.latent_dim)
+    lips = LipReader(mean, std, config.latent_dim, lip_rig(data_folder))
 
     network = Denoiser(config)
     average = checkpoint.Average(network)
@@ -198,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder written by training.motion_cache")
     parser.add_argument("--out", type=Path, required=True, help="run folder: checkpoint, config, TensorBoard curves")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the ICT rig")
     parser.add_argument("--config", choices=CONFIGS, default="edge")
     parser.add_argument("--minutes", type=float, default=TrainSettings.minutes)
     parser.add_argument("--batch", type=int, default=TrainSettings.batch)
@@ -214,7 +216,7 @@ def main() -> None:
         audio_dim=int(np.load(options.cache / "features.npy", mmap_mode="r").shape[-1]),
     )
     settings = TrainSettings(options.minutes, options.batch, options.rate, seed=options.seed)
-    train(options.cache, options.out, config, settings)
+    train(options.cache, options.out, options.data, config, settings)
 
 
 if __name__ == "__main__":

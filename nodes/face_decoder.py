@@ -1,0 +1,152 @@
+"""``face_decoder``: head motion in, expressions and head poses out, each at its moment."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, TransformStamped
+
+from media2face.runtime.arkit import ARKIT_NAMES
+from media2face.runtime.clock import FPS
+from media2face.runtime.decoder import FaceDecoder
+from media2face.runtime.errors import InputError
+from media2face.runtime.presentation import NS, FrameQueue, Queued, Timeline, frame_offset
+from media2face.runtime.rotation import quaternions_from_rotvecs
+from media2face_msgs.msg import Expression, HeadMotion, PlaybackClock
+
+from . import qos, runner
+from .base import AvatarNode, to_ns, to_stamp
+from .parameters import PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:  # not on PyPI; part of every ROS 2 installation
+    TFMessage = None
+
+NAMES = list(ARKIT_NAMES)
+
+
+class FaceDecoderNode(AvatarNode):
+    """Runs :class:`.FaceDecoder` as motion comes and a :class:`.FrameQueue` by the clock."""
+
+    NAME = "face_decoder"
+    PARAMETERS = (
+        PROVIDER,
+        WEIGHTS,
+        PRESENTATION_DELAY,
+        Param("publish_ahead", 0.1, "frames go out this much before they are to be seen, s", 0.0, 0.1),
+        Param(
+            "frame_id", "", "frame of the head's rest pose; empty: <namespace>/head_rest, its child is <namespace>/head"
+        ),
+    )
+
+    def setup(self) -> None:
+        self.decoder = FaceDecoder(self.value("weights") or None, self.value("provider"))
+        namespace = self.get_namespace().strip("/")
+        prefix = f"{namespace}/" if namespace else ""
+        self.rest_frame, self.head_frame = self.value("frame_id") or f"{prefix}head_rest", f"{prefix}head"
+        self.expressions = self.give(Expression, "expression", qos.FRAMES)
+        self.poses = self.give(PoseStamped, "head_pose", qos.FRAMES)
+        self.transforms = self.give(TFMessage, "/tf", qos.TF) if TFMessage else None
+        if TFMessage is None:
+            self.get_logger().info("tf2_msgs is not installed: no transforms, head_pose only")
+        self._forget()
+        self.take(HeadMotion, "head_motion", self.on_motion, qos.MOTION)
+        self.take(PlaybackClock, "playback_clock", self.on_clock, qos.STATE)
+        self.work(self.show)
+
+    def stop(self) -> None:
+        self._forget()
+
+    def troubles(self) -> Counter[str]:
+        return self.counts + self.queue.counts if hasattr(self, "queue") else self.counts
+
+    def report(self) -> dict[str, str]:
+        return {"frames published": str(self.published), "frames waiting": str(len(self.queue))}
+
+    def on_motion(self, message: HeadMotion) -> None:
+        began = self.now()
+        n = message.frames
+        if not 0 < n <= 3000:
+            raise InputError(f"expected 1 to 3000 frames of motion, got {n}")
+        if message.latent_space != self.decoder.fingerprint:
+            raise InputError(f"expected latents of decoder {self.decoder.fingerprint}, got {message.latent_space!r}")
+        if abs(message.fps - FPS) > 1e-3:
+            raise InputError(f"expected motion at {FPS} frames per second, got {message.fps:g}")
+        latent, rotvec, translation = (
+            _rows(values, n, width, name)
+            for values, width, name in (
+                (message.latent, self.decoder.latent_dim, "latent"),
+                (message.head_rotvec, 3, "head_rotvec"),
+                (message.head_translation, 3, "head_translation"),
+            )
+        )
+        weights = self.decoder.weights(latent)
+        rotation = quaternions_from_rotvecs(rotvec)
+        anchor = to_ns(message.header.stamp)
+        start = self.timeline.begin(message.utterance, anchor)
+        values = [(anchor, weights[i], rotation[i], translation[i]) for i in range(n)]
+        self.queue.push(message.utterance, start, message.first_frame, message.revision, values)
+        self.measure("decode", (self.now() - began) / NS)
+        self.wake()
+
+    def on_clock(self, message: PlaybackClock) -> None:
+        if message.utterance:
+            self.timeline.put(message.utterance, to_ns(message.start))
+
+    def show(self) -> float | None:
+        """Publish what is due; seconds until the next frame."""
+        with self.lock:
+            for item in self.queue.due(self.now()):
+                self._publish(item)
+            following = self.queue.next_time()
+            return None if following is None else max((following - self.now()) / NS, 0.0)
+
+    def _publish(self, item: Queued) -> None:
+        anchor, weights, rotation, translation = item.value
+        if self.last_rotation is not None and rotation @ self.last_rotation < 0:
+            rotation = -rotation
+        self.last_rotation = rotation
+        stamp = to_stamp(item.present)
+        expression = Expression(
+            utterance=item.utterance, frame=item.frame, revision=item.revision, names=NAMES,
+            weights=array("f", weights.astype(np.float32).tobytes()),
+        )  # fmt: skip
+        expression.header.stamp, expression.header.frame_id = stamp, self.head_frame
+        self.expressions.publish(expression)
+        pose = PoseStamped()
+        pose.header.stamp, pose.header.frame_id = stamp, self.rest_frame
+        p, q = pose.pose.position, pose.pose.orientation
+        p.x, p.y, p.z = map(float, translation)
+        q.x, q.y, q.z, q.w = map(float, rotation)
+        self.poses.publish(pose)
+        if self.transforms:
+            transform = TransformStamped(header=pose.header, child_frame_id=self.head_frame)
+            t = transform.transform.translation
+            t.x, t.y, t.z = p.x, p.y, p.z
+            transform.transform.rotation = q
+            self.transforms.publish(TFMessage(transforms=[transform]))
+        self.published += 1
+        self.measure("latency", (self.now() - anchor - frame_offset(item.frame)) / NS)
+
+    def _forget(self) -> None:
+        self.queue = FrameQueue(round(self.value("publish_ahead") * NS))
+        self.timeline = Timeline(round(self.value("presentation_delay") * NS))
+        self.last_rotation: np.ndarray | None = None
+        self.published = 0
+
+
+def _rows(values: array, count: int, width: int, name: str) -> np.ndarray:
+    data = np.frombuffer(values, np.float32)
+    if data.size != count * width:
+        raise InputError(f"expected {name} of {count} x {width} values, got {data.size}")
+    if not np.isfinite(data).all():
+        raise InputError(f"{name} holds NaN or infinite values")
+    return data.reshape(count, width)
+
+
+def main() -> int:
+    """Run this node."""
+    return runner.main(FaceDecoderNode)

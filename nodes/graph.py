@@ -1,0 +1,138 @@
+"""The graph, once: which nodes there are, what they take and give, and which setting goes to which node's parameter.
+
+The launch file (one process a node) and ``media2face avatar`` (all in one process) are both made from this. Nothing
+here imports ROS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+NAMESPACE = "avatar"
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node; ``takes`` and ``gives`` map relative topics to ROS types, ``serves`` does services and actions."""
+
+    name: str
+    class_name: str
+    takes: Mapping[str, str]
+    gives: Mapping[str, str]
+    serves: Mapping[str, str]
+
+    @property
+    def module(self) -> str:
+        """Module of the node's class; the executable carries the node's name."""
+        return f"media2face.nodes.{self.name}"
+
+    def load(self) -> type:
+        """The node's class."""
+        return getattr(import_module(self.module), self.class_name)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One argument of the launch file and of ``media2face avatar``: parameter ``parameter`` of ``nodes``."""
+
+    name: str
+    default: str | float | bool
+    help: str
+    nodes: tuple[str, ...]
+    parameter: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameter", self.parameter or self.name)
+
+
+def _msg(name: str) -> str:
+    return f"media2face_msgs/msg/{name}"
+
+
+DIAGNOSTICS = {"diagnostics": "diagnostic_msgs/msg/DiagnosticArray"}
+INTERRUPTED = {"interrupted": "std_msgs/msg/Header"}
+AUDIO = {"audio": _msg("AudioChunk")}
+CLOCK = {"playback_clock": _msg("PlaybackClock")}
+EXPRESSION = {"expression": _msg("Expression")}
+
+GRAPH: tuple[NodeSpec, ...] = (
+    NodeSpec(
+        "audio_capture", "AudioCapture",
+        takes=INTERRUPTED | EXPRESSION | CLOCK,
+        gives=AUDIO | {"style_prompt": _msg("StylePrompt")} | DIAGNOSTICS,
+        serves={"animate": "media2face_msgs/action/Animate"},
+    ),
+    NodeSpec(
+        "audio_playback", "AudioPlayback",
+        takes=AUDIO | INTERRUPTED,
+        gives=CLOCK | DIAGNOSTICS,
+        serves={},
+    ),
+    NodeSpec(
+        "speech_encoder", "SpeechEncoderNode",
+        takes=AUDIO | INTERRUPTED,
+        gives={"speech_features": _msg("SpeechFeatures")} | DIAGNOSTICS,
+        serves={},
+    ),
+    NodeSpec(
+        "style_encoder", "StyleEncoderNode",
+        takes={"style_prompt": _msg("StylePrompt"), "style_text": "std_msgs/msg/String"},
+        gives={"style_embedding": _msg("StyleEmbedding")} | DIAGNOSTICS,
+        serves={"set_style": "media2face_msgs/srv/SetStyle"},
+    ),
+    NodeSpec(
+        "motion_sampler", "MotionSamplerNode",
+        takes={
+            "speech_features": _msg("SpeechFeatures"), "style_embedding": _msg("StyleEmbedding"),
+            "keyframe": _msg("Keyframe"),
+        } | CLOCK,
+        gives={"head_motion": _msg("HeadMotion")} | INTERRUPTED | DIAGNOSTICS,
+        serves={"add_keyframe": "media2face_msgs/srv/AddKeyframe", "interrupt": "media2face_msgs/srv/Interrupt"},
+    ),
+    NodeSpec(
+        "face_decoder", "FaceDecoderNode",
+        takes={"head_motion": _msg("HeadMotion")} | CLOCK,
+        gives=EXPRESSION | {"head_pose": "geometry_msgs/msg/PoseStamped"} | DIAGNOSTICS,
+        serves={},
+    ),
+)  # fmt: skip
+
+NAMES = tuple(spec.name for spec in GRAPH)
+MODEL_NODES = ("speech_encoder", "style_encoder", "motion_sampler", "face_decoder")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("audio", "demo", "speech: a file, 'demo', 'mic', or '' for what others publish on the topic audio",
+            ("audio_capture",)),
+    Setting("loop", False, "speak the file again and again", ("audio_capture",)),
+    Setting("pace", 1.0, "how fast the file is delivered; 1 is real time, 0 as fast as possible", ("audio_capture",)),
+    Setting("style", "", "how to speak, in words; '' is neutral", ("style_encoder",)),
+    Setting("strength", 1.0, "strength of the style, 0 to 2", ("style_encoder",)),
+    Setting("presentation_delay", 0.3, "from capture to presentation of sound and face, s",
+            ("audio_playback", "motion_sampler", "face_decoder")),
+    Setting("device", "auto", "loudspeaker: 'auto', 'none' (silent, by the clock), or a device's name or number",
+            ("audio_playback",)),
+    Setting("seed", 0, "another seed, another motion that fits", ("motion_sampler",)),
+    Setting("provider", "auto", "what runs the networks: auto, cpu, cuda or tensorrt", MODEL_NODES),
+    Setting("weights", "", "folder of the weights; '' for those that ship", MODEL_NODES),
+    Setting("autostart", True, "nodes configure and activate themselves", NAMES),
+)  # fmt: skip
+
+
+def parameters(values: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Parameters of each node, {node: {parameter: value}}, from values of the settings (defaults where absent).
+
+    The values may be anything that stands for a value (a launch substitution).
+
+    Raises:
+        KeyError: if a value belongs to no setting.
+    """
+    unknown = set(values) - {s.name for s in SETTINGS}
+    if unknown:
+        raise KeyError(f"no such setting: {sorted(unknown)}; known: {[s.name for s in SETTINGS]}")
+    result: dict[str, dict[str, object]] = {name: {} for name in NAMES}
+    for setting in SETTINGS:
+        for node in setting.nodes:
+            result[node][setting.parameter] = values.get(setting.name, setting.default)
+    return result

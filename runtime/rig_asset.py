@@ -1,0 +1,144 @@
+"""The head that is drawn: topology, rest pose, and how its vertices follow the geometry map, the jaw and the eyes.
+
+``face_rig.npz`` is cut from ICT-FaceKit (MIT licence, USC-ICT) by ``data/face_asset.py``. Positions are metres in
+REP-103 axes, at rest. Three ways lead from an expression to vertices:
+
+* skin, mouth lining and tongue read the offset map by bilinear sampling (``moving``, ``texels``, ``texel_shares``);
+* gums and teeth are not on the map: they follow the weights of the four jaw shapes (``jaw_*``);
+* eyeballs turn rigidly with the eyeLook weights (:mod:`media2face.runtime.eyes`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from .arkit import ARKIT_NAMES, indices
+from .errors import InputError, ModelError
+from .eyes import rotate_eyes
+from .sessions import weights_folder
+
+_TO_ROS = [2, 0, 1]
+_CM = np.float32(0.01)
+
+
+@dataclass
+class RigAsset:
+    """The drawn head; V vertices, F triangles, P texels.
+
+    Attributes:
+        names: the 52 shapes, ARKit order.
+        neutral: (V, 3) f32 metres, REP-103 axes, mean identity.
+        faces: (F, 4) int32 vertices, -1 in the fourth place (all are triangles).
+        face_material: (F,) uint8 into ``material_names``; ``material_colours`` (n, 3) uint8 sRGB.
+        parts: name -> (first, last) vertex range, last excluded. Parts are contiguous; ``gums_tongue`` holds two.
+        source: (V,) ICT vertex of each vertex, -1 for the eyeballs.
+        landmarks: (68,) Multi-PIE points; inner lip pairs 61-67, 62-66, 63-65, corners 48-54, eyes 36-47.
+        eye_centres: (2, 3) metres, left then right.
+        neck_pivot: (3,) metres, about which the head turns.
+        map_size: rows and columns of the geometry map.
+    """
+
+    names: tuple[str, ...]
+    neutral: np.ndarray
+    faces: np.ndarray
+    face_material: np.ndarray
+    material_names: tuple[str, ...]
+    material_colours: np.ndarray
+    parts: dict[str, tuple[int, int]]
+    source: np.ndarray
+    landmarks: np.ndarray
+    eye_centres: np.ndarray
+    neck_pivot: np.ndarray
+    map_size: tuple[int, int]
+    moving: np.ndarray
+    texels: np.ndarray
+    texel_shares: np.ndarray
+    jaw_shapes: tuple[str, ...]
+    jaw_vertices: np.ndarray
+    jaw_deltas: np.ndarray
+    neutral_corners: np.ndarray
+    neutral_shares: np.ndarray
+    fingerprint: str = ""
+
+    @classmethod
+    def load(cls, weights_dir: str | Path | None = None) -> RigAsset:
+        """Read ``face_rig.npz`` from the weights folder.
+
+        Raises:
+            ModelError: if it is missing, unreadable or of another version.
+        """
+        path = weights_folder(weights_dir) / "face_rig.npz"
+        if not path.is_file():
+            raise ModelError(f"expected the face rig at {path}, found no file: reinstall the package, or set --weights")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                data = {k: file[k] for k in file.files}
+        except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
+            raise ModelError(f"{path} is not a readable rig file ({error}): reinstall the package") from error
+        wanted = {f.name for f in fields(cls)} - {"parts", "fingerprint"} | {"part_names", "part_ranges"}
+        if wanted - set(data):
+            raise ModelError(f"{path} lacks {sorted(wanted - set(data))}: it is of another version; build it again")
+        if tuple(map(str, data["names"])) != ARKIT_NAMES:
+            raise ModelError(f"{path} names other shapes than the 52 of this release: build it again")
+        digest = hashlib.sha256()
+        for key in sorted(data):
+            digest.update(key.encode() + data[key].tobytes())
+        names, ranges = data.pop("part_names"), data.pop("part_ranges")
+        triangles = data["faces"].astype(np.int32)
+        data |= {k: tuple(map(str, data[k])) for k in ("names", "material_names", "jaw_shapes")}
+        data |= {
+            "parts": {str(n): (int(a), int(b)) for n, (a, b) in zip(names, ranges, strict=True)},
+            "faces": np.concatenate([triangles, np.full((len(triangles), 1), -1, np.int32)], axis=1),
+            "map_size": tuple(int(n) for n in data["map_size"]),
+            "jaw_deltas": data["jaw_deltas"].astype(np.float32),
+            "neutral_shares": data["neutral_shares"].astype(np.float32),
+        }
+        data |= {k: data[k].astype(np.int64) for k in ("moving", "texels", "jaw_vertices", "neutral_corners")}
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in data.items() if k in known}, fingerprint=digest.hexdigest()[:16])
+
+    @property
+    def triangles(self) -> np.ndarray:
+        """(F, 3) int32."""
+        return self.faces[:, :3]
+
+    def neutral_map(self, neutral: np.ndarray | None) -> np.ndarray:
+        """Difference of a neutral from the mean identity as a map (1, 3, H, W), cm in ICT axes; zeros for None.
+
+        Args:
+            neutral: (V, 3) metres, REP-103 axes, this rig's topology.
+
+        Raises:
+            InputError: if the shape does not fit or values are not finite.
+        """
+        shape = (1, 3, *self.map_size)
+        if neutral is None:
+            return np.zeros(shape, np.float32)
+        neutral = np.asarray(neutral, np.float32)
+        if neutral.shape != self.neutral.shape:
+            raise InputError(f"expected a neutral of {self.neutral.shape} vertices of this rig, got {neutral.shape}")
+        if not np.isfinite(neutral).all():
+            raise InputError("the neutral holds NaN or infinity: give metres of a whole mesh")
+        moved = (neutral - self.neutral)[:, [1, 2, 0]] / _CM
+        texels = (moved[self.neutral_corners] * self.neutral_shares[:, :, None]).sum(axis=1)
+        return np.ascontiguousarray(texels.T).reshape(shape)
+
+    def pose(self, offsets: np.ndarray, weights: np.ndarray, neutral: np.ndarray | None = None) -> np.ndarray:
+        """Vertices (T, V, 3) f32 metres from offset maps (T, 3, H, W) in ICT cm and weights (T, 52)."""
+        rest = self.neutral if neutral is None else np.asarray(neutral, np.float32)
+        out = np.repeat(rest[None], len(offsets), axis=0)
+        texels = offsets.reshape(len(offsets), 3, -1)[:, _TO_ROS].transpose(0, 2, 1) * _CM
+        for frame, flat in enumerate(texels):
+            moved = np.einsum("nk,nkc->nc", self.texel_shares, flat[self.texels])
+            out[frame, self.moving] += moved
+        jaw = weights[:, indices(self.jaw_shapes)] @ self.jaw_deltas.reshape(len(self.jaw_shapes), -1)
+        out[:, self.jaw_vertices] += jaw.reshape(len(offsets), -1, 3)
+        for side, centre in zip(("left", "right"), self.eye_centres, strict=True):
+            first, last = self.parts[f"eye_{side}"]
+            shift = (rest[first:last] - self.neutral[first:last]).mean(axis=0)
+            out[:, first:last] = rotate_eyes(out[:, first:last], centre + shift, weights, side)
+        return out

@@ -1,0 +1,179 @@
+"""Speech to features, live: 50 feature vectors a second, each with a fixed look-ahead, whatever the chunks.
+
+Feature j is centred at (320 j + 200) / 16000 s and is known once sample 320 (j + delay) + 400 has come. The encoder is
+causal and carries its past in caches, so that any cutting of the same audio gives the same features (to rounding).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .errors import AudioError
+from .sessions import load_model, require
+
+log = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16_000
+MOTION_RATE = 30
+TAIL_FRAMES = 8  # motion frames after the end of speech that features still cover
+MAX_BLOCK = 50  # features computed at once: bounds memory and the time of one call
+
+
+class SpeechEncoder:
+    """The shared model; every utterance has a stream of its own (`stream`).
+
+    Args:
+        weights_dir: folder of speech_frontend.onnx and speech_context.onnx, the shipped one if None.
+        providers: as of `sessions.load_model`.
+        threads: threads inside one operator.
+
+    Raises:
+        ModelError: weights missing, damaged, of another version, or not of one pair.
+    """
+
+    def __init__(
+        self, weights_dir: str | Path | None = None, providers: str | Sequence[str] | None = None, threads: int = 1
+    ):
+        self.frontend = load_model("speech_frontend", weights_dir, providers, threads)
+        self.context = load_model("speech_context", weights_dir, providers, threads)
+        require(self.context, "speech_frontend", self.frontend.fingerprint)
+        meta = self.context.meta
+        self.dim = int(meta["dim"])
+        self.delay = int(meta["delay"])
+        self.stride = int(meta["stride"])
+        self.receptive_field = int(self.frontend.meta["receptive_field"])
+        self.phones: tuple[str, ...] = tuple(meta["phones"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Which weights these are; generators name the one that they were trained with."""
+        return self.context.fingerprint
+
+    @property
+    def lookahead_s(self) -> float:
+        """Audio needed after a feature's centre, s."""
+        return (self.stride * self.delay + self.receptive_field / 2) / SAMPLE_RATE
+
+    def stream(self, with_phones: bool = False) -> SpeechStream:
+        """A new stream; with_phones keeps the phone logits too, for `SpeechStream.read_phones`."""
+        return SpeechStream(self, with_phones)
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Features (m, dim) of a whole utterance (n,) at 16 kHz: the same stream given everything at once."""
+        stream = self.stream()
+        stream.accept_waveform(samples)
+        stream.input_finished()
+        return stream.read()[1]
+
+
+class SpeechStream:
+    """State of one utterance: samples not yet used, caches, features not yet read."""
+
+    def __init__(self, encoder: SpeechEncoder, with_phones: bool = False):
+        self.encoder = encoder
+        self.with_phones = with_phones
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the start of an utterance; nothing of the last one is kept."""
+        meta = self.encoder.context.meta
+        self.bad_samples = 0  # NaN or infinite samples replaced by 0
+        self._samples = np.zeros(0, np.float32)  # from sample stride * _frames on
+        self._received = 0
+        self._frames = 0  # frames computed so far
+        self._position = np.zeros(meta["position_past"], np.float32)
+        self._past = np.zeros(meta["past"], np.float32)
+        self._features: list[np.ndarray] = []
+        self._logits: list[np.ndarray] = []
+        self._read = self._read_logits = 0
+        self._finished = False
+
+    @property
+    def available(self) -> int:
+        """Number of features known so far, read or not."""
+        return max(0, self._frames - self.encoder.delay)
+
+    def accept_waveform(self, samples: np.ndarray) -> None:
+        """Append mono audio (n,), floating point in [-1, 1] at 16 kHz, any n; compute every feature it completes.
+
+        Raises:
+            AudioError: for another shape or type, or after `input_finished`.
+        """
+        if self._finished:
+            raise AudioError("audio came after input_finished: call reset() to begin a new utterance")
+        samples = np.asarray(samples)
+        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+            raise AudioError(
+                f"expected mono floating point samples of shape (n,) at 16 kHz, got {samples.dtype} {samples.shape}: "
+                "mix down and divide integers by their full scale first"
+            )
+        self._received += len(samples)
+        self._append(samples)
+
+    def input_finished(self) -> None:
+        """The utterance is over: silence is added until features cover ceil(duration * 30) + 8 motion frames."""
+        if self._finished:
+            return
+        self._finished = True
+        encoder = self.encoder
+        motion_frames = math.ceil(self._received * MOTION_RATE / SAMPLE_RATE) + TAIL_FRAMES
+        last = math.ceil((motion_frames * SAMPLE_RATE / MOTION_RATE - encoder.receptive_field / 2) / encoder.stride)
+        needed = encoder.stride * (last + encoder.delay) + encoder.receptive_field
+        self._append(np.zeros(max(0, needed - self._received), np.float32))
+
+    def read(self) -> tuple[int, np.ndarray]:
+        """(index of the first, features (m, dim) float32) that came since the last read; m may be 0."""
+        features = np.concatenate(self._features) if self._features else np.zeros((0, self.encoder.dim), np.float32)
+        first, self._features = self._read, []
+        self._read += len(features)
+        return first, features
+
+    def read_phones(self) -> tuple[int, np.ndarray]:
+        """(index of the first, phone logits (m, 42)) since the last call; needs `with_phones`."""
+        if not self.with_phones:
+            raise AudioError("this stream keeps no phones: make it with stream(with_phones=True)")
+        logits = np.concatenate(self._logits) if self._logits else np.zeros((0, len(self.encoder.phones)), np.float32)
+        first, self._logits = self._read_logits, []
+        self._read_logits += len(logits)
+        return first, logits
+
+    def _append(self, samples: np.ndarray) -> None:
+        samples = samples.astype(np.float32)
+        bad = ~np.isfinite(samples)
+        count = int(np.count_nonzero(bad))
+        if count:
+            if not self.bad_samples:
+                log.warning("audio holds samples that are not numbers: replaced by silence and counted")
+            self.bad_samples += count
+            samples[bad] = 0.0
+        step = MAX_BLOCK * self.encoder.stride
+        for start in range(0, len(samples), step):  # in pieces, so that an hour at once needs no copy of an hour
+            self._samples = np.concatenate([self._samples, samples[start : start + step]])
+            self._advance()
+
+    def _advance(self) -> None:
+        encoder = self.encoder
+        while True:
+            ready = min(MAX_BLOCK, (len(self._samples) - encoder.receptive_field) // encoder.stride + 1)
+            if ready < 1:
+                return
+            audio = self._samples[: encoder.stride * (ready - 1) + encoder.receptive_field]
+            frames = encoder.frontend.run({"audio": audio[None]})["frames"]
+            out = encoder.context.run({
+                "frames": frames,
+                "position_past": self._position,
+                "past": self._past,
+                "seen": np.array(self._frames, np.int64),
+            })  # fmt: skip
+            self._position, self._past = out["position_next"], out["past_next"]
+            fresh = max(0, encoder.delay - self._frames)  # hidden states that speak of the time before the start
+            self._features.append(out["hidden"][0, fresh:])
+            if self.with_phones:
+                self._logits.append(out["phone_logits"][0, fresh:])
+            self._frames += ready
+            self._samples = self._samples[encoder.stride * ready :]
