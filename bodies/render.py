@@ -16,8 +16,8 @@ from embreex.rtcore_scene import EmbreeScene
 from ..runtime.errors import InputError
 from .paint import SHIRT, VertexNormals, eye_colour, paint, shirt_share
 
-TARGET = np.array([0.02, 0.0, -0.018], np.float32)  # what the camera looks at, metres
-DISTANCE, HALF_ANGLE = 1.05, 0.163  # metres, radians
+TARGET = np.array([0.02, 0.0, -0.012], np.float32)  # what the camera looks at, metres
+DISTANCE, HALF_ANGLE = 1.05, 0.168  # metres, radians
 # Directional lights: towards the light (x forward, y left, z up), colour in linear RGB.
 LIGHTS = (
     ((0.75, -0.55, 0.62), (1.55, 1.42, 1.28)),  # key, from the viewer's upper left
@@ -25,6 +25,7 @@ LIGHTS = (
     ((-0.65, 0.75, 0.45), (0.85, 0.95, 1.15)),  # rim
 )
 SKY, GROUND = np.float32([0.34, 0.36, 0.40]), np.float32([0.20, 0.17, 0.16])
+CATCHLIGHT = (0.88, -0.24, 0.40)  # a small light that only eyes reflect
 BACKDROP = np.float32([[0.155, 0.185, 0.215], [0.036, 0.044, 0.056]])  # centre and corners, linear RGB
 WRAP = np.float32([0.42, 0.20, 0.13])  # how far light creeps round skin, by colour: blood scatters red
 EDGE = 0.06  # difference of neighbouring pixels (display values) above which a pixel gets more rays
@@ -57,6 +58,7 @@ class Renderer:
         self._backdrop = self._make_backdrop()
         lights = np.float32([d for d, _ in LIGHTS])
         self._lights = lights / np.linalg.norm(lights, axis=1, keepdims=True)
+        self._catchlight = np.float32(CATCHLIGHT) / np.linalg.norm(CATCHLIGHT)
         self._light_colours = np.float32([c for _, c in LIGHTS])
 
     def render(
@@ -83,7 +85,7 @@ class Renderer:
         turn = rotation_matrix(head_quaternion)
         translation = np.asarray(head_translation, np.float32)
         if translation.shape != (3,) or not np.isfinite(translation).all():
-            raise InputError(f"expected a translation of three finite numbers x, y, z in metres, got {head_translation}")
+            raise InputError(f"expected a translation of three finite numbers x, y, z in m, got {head_translation}")
         rest = vertices + self._paint.offset
         moved = (rest - self.pivot) @ turn.T + self.pivot + translation
         world = moved + self._paint.stays[:, None] * (rest - moved)
@@ -119,8 +121,8 @@ class Renderer:
         """How much light reaches the inside of the mouth: less further in, more when it is open."""
         upper, lower = vertices[self._paint.lips]
         opening = np.clip(upper[2] - lower[2], 0.0, 0.04)
-        depth = np.clip((upper[0] + 0.002 - vertices[self._paint.mouth, 0]) / (0.022 + 0.8 * opening), 0.0, None)
-        return 0.85 * np.exp(-1.7 * depth)
+        depth = np.clip((upper[0] + 0.002 - vertices[self._paint.mouth, 0]) / (0.020 + 0.5 * opening), 0.0, None)
+        return (0.15 + 0.70 * opening / (opening + 0.003)) * np.exp(-1.9 * depth)
 
     def _trace(self, scene: _Scene, pixels: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
         """Display values in [0, 1], (n, 3), of points of the picture given in pixels (n, 2)."""
@@ -163,6 +165,10 @@ class Renderer:
             creep = wrap * skin
             wrapped = np.clip((towards + creep) / (1.0 + creep), 0.0, None)
             light[:, channel] += shade[:, 0] * (wrapped @ self._light_colours[:, channel])
+        if eye.any():
+            spark = np.clip(mirrored[eye] @ self._catchlight, 0.0, 1.0) ** 90
+            shade[eye] = np.maximum(shade[eye], 0.6)  # lids dim an eye but do not take its catchlight
+            shine[eye] += 1.1 * spark[:, None]
         return _display(albedo * light + shine * shade)
 
     def _edges(self, image: np.ndarray) -> np.ndarray:

@@ -50,7 +50,6 @@ def run(options: argparse.Namespace) -> int:
     audio = _checked_audio(options.audio)
     namespace = _checked_namespace(options.namespace)
     os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
-    os.environ.setdefault("RCUTILS_LOGGING_SEVERITY", "INFO" if getattr(options, "verbose", False) else "WARN")
 
     from media2face.nodes.graph import GRAPH, SETTINGS, parameters
     from media2face.nodes.runner import Runner
@@ -59,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
 
     values = {s.name: getattr(options, s.name) for s in SETTINGS if hasattr(options, s.name)} | {"audio": audio}
     settings = parameters(values)
-    with Runner() as runner:
+    level = "info" if getattr(options, "verbose", False) else "warn"
+    with Runner(["media2face", "--ros-args", "--log-level", level]) as runner:
         for spec in GRAPH:
             runner.add(spec.load(), settings[spec.name], namespace)
         watcher = Watcher(context=runner.context, namespace=namespace, bars=BARS)
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         failures = runner.start()
         if failures:
             raise ModelError("; ".join(failures))
-        _say(f"up after {time.monotonic() - began:.1f} s on {runner.nodes[-2].provider}; topics under /{namespace}:")
+        _say(f"up after {time.monotonic() - began:.1f} s on {runner.nodes[-2].provider}; sound: {runner.nodes[1].line}")
         _say(f"  ros2 topic echo /{namespace}/expression      ros2 topic hz /{namespace}/head_pose")
         screen = _Screen(watcher, options.quiet)
         one_go = audio not in ("", "mic") and not options.loop
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
         runner.wait(each, period=0.1 if screen.live else 0.25)
         screen.close()
-    return 0
+    return 1 if runner.error else 0
 
 
 class _Screen:

@@ -56,9 +56,9 @@ def chords(n: int, rng: np.random.Generator) -> np.ndarray:
         envelope = np.minimum(t / 0.02, 1) * np.exp(-t * rng.uniform(0.5, 5))
         for _ in range(rng.integers(1, 5)):
             pitch = 55 * 2 ** (rng.integers(0, 48) / 12)
-            for k in range(1, 9):
-                if pitch * k < RATE / 2:
-                    out[start : start + length] += envelope * np.sin(2 * np.pi * pitch * k * t) * k ** -rng.uniform(0.8, 2)
+            for k in range(1, min(9, int(RATE / 2 / pitch))):
+                partial = np.sin(2 * np.pi * pitch * k * t) * k ** -rng.uniform(0.8, 2)
+                out[start : start + length] += envelope * partial
         start += length
     return out / np.sqrt(np.mean(out**2) + 1e-12)
 
@@ -110,7 +110,8 @@ class SpeechAugmenter:
     def _filter(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         config, gain = self.config, None
         if rng.random() < config.equaliser:
-            knots = rng.uniform(-config.equaliser_db, config.equaliser_db, 7) + rng.uniform(-6, 6) * np.linspace(-1, 1, 7)
+            tilt = rng.uniform(-6, 6) * np.linspace(-1, 1, 7)
+            knots = rng.uniform(-config.equaliser_db, config.equaliser_db, 7) + tilt
             gain = 10 ** (np.interp(self._octaves, np.linspace(0, 8, 7), knots).astype(np.float32) / 20)
         if rng.random() < config.low_pass:
             cutoff = np.log2(rng.uniform(2800, 7500) / 30)

@@ -1,7 +1,7 @@
 """A program of its own: speech and phoneme times from espeak-ng, one JSON request per line of standard input.
 
 espeak-ng's command line tells no phoneme times, its library does. The library is GPL-3, so nothing of the project
-imports this file: it is run as a separate process (as `espeak-ng` itself would be), and only wave files and JSON cross over.
+imports this file: it is run as a separate process (as `espeak-ng` itself would be); only waves and JSON cross over.
 
 Request: {"voice": "de+m3", "rate": 160, "pitch": 50, "text": "...", "wave": "out.wav"}.
 Answer:  {"phones": [[start s, "IPA"], ...], "duration": s}; the wave is 16-bit mono at the library's rate (22,050 Hz).

@@ -2,9 +2,9 @@
 
     python -m media2face.data.face_asset --data ../shared/data --out models/weights
 
-The head is cut from the ICT model (MIT licence, USC-ICT): skin, mouth lining, gums, tongue and teeth. Gums and teeth
-are thinned out; the rest keeps every vertex. The eyeballs are spheres of our own with a corneal bulge, so that iris and
-pupil have round edges. ``runtime/rig_asset.py`` lists the keys.
+The head is cut from the ICT model (MIT licence, USC-ICT): skin, mouth lining, eye sockets, gums, tongue and teeth. The
+eyeballs are spheres of our own with a corneal bulge, so that iris and pupil have round edges. The keys
+are those of ``runtime/rig_asset.py``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MATERIALS = {  # name -> sRGB colour of 0 to 255; names as in ICT where it has t
     "M_MouthLining": (120, 52, 52), "M_GumsTongue": (190, 96, 96), "M_Tongue": (196, 104, 104),
     "M_Teeth": (240, 234, 220), "M_Sclera": (240, 238, 234), "M_Iris": (84, 118, 140), "M_Pupil": (16, 14, 14),
 }  # fmt: skip
-_TEETH_SHARE, _GUMS_SHARE = 0.4, 0.45
+_STILL_CM = 0.005  # vertices that no shape moves further stay at rest
 _EYE_SEGMENTS, _IRIS_DEG, _PUPIL_DEG = 28, 22.0, 8.5
-_EYE_RINGS_DEG = (_PUPIL_DEG, 15.0, _IRIS_DEG, 30.0, 40.0, 52.0, 66.0, 82.0, 100.0)
+_EYE_RINGS_DEG = (_PUPIL_DEG, 15.0, _IRIS_DEG, 30.0, 40.0, 52.0, 66.0, 82.0, 100.0, 122.0, 146.0)
 
 
 @dataclass
@@ -49,13 +49,9 @@ class _Pieces:
         self.triangles.append(tris + first)
         self.materials.append(material)
 
-    def add_ict(self, rig: ICTRig, name: str, tris: np.ndarray, material: str | np.ndarray, share: float = 1.0) -> None:
-        used, tris = np.unique(tris, return_inverse=True)
-        tris = tris.reshape(-1, 3)
-        if share < 1.0:
-            kept, tris = thin_out(rig.neutral[used], tris, share)
-            used = used[kept]
-        self.add(name, used, rig.neutral[used], tris, np.broadcast_to(material, len(tris)))
+    def add_ict(self, rig: ICTRig, name: str, tris: np.ndarray, material: str | np.ndarray) -> None:
+        used, numbered = np.unique(tris, return_inverse=True)
+        self.add(name, used, rig.neutral[used], numbered.reshape(-1, 3), np.broadcast_to(material, len(tris)))
 
 
 def split_quads(faces: np.ndarray) -> np.ndarray:
@@ -64,18 +60,7 @@ def split_quads(faces: np.ndarray) -> np.ndarray:
     return np.concatenate([faces[:, :3], quads[:, [0, 2, 3]]])
 
 
-def thin_out(points: np.ndarray, tris: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Quadric simplification that keeps original vertices: numbers of those kept, and triangles over them."""
-    import fast_simplification
-
-    kept, small = fast_simplification.simplify(points.astype(np.float32), tris.astype(np.int32), 1.0 - share)
-    small = cKDTree(points).query(kept)[1][small]
-    whole = (small[:, 0] != small[:, 1]) & (small[:, 1] != small[:, 2]) & (small[:, 0] != small[:, 2])
-    used, small = np.unique(small[whole], return_inverse=True)
-    return used, small.reshape(-1, 3)
-
-
-def eyeball(centre: np.ndarray, radius: float = 1.535, bulge: float = 0.16) -> tuple[np.ndarray, ...]:
+def eyeball(centre: np.ndarray, radius: float = 1.50, bulge: float = 0.16) -> tuple[np.ndarray, ...]:
     """A ball that looks along z: vertices (n, 3) cm, triangles (m, 3), material of each triangle."""
     turn = 2 * np.pi * np.arange(_EYE_SEGMENTS) / _EYE_SEGMENTS
     points, tris, materials = [centre[None] + [[0, 0, radius + bulge]]], [], []
@@ -131,10 +116,11 @@ def build(rig: ICTRig, atlas: FaceAtlas) -> dict[str, np.ndarray]:
     pieces = _Pieces()
     pieces.add_ict(rig, "face", tris[face], skin_material(rig, tris[face]))
     pieces.add_ict(rig, "head_neck", tris[head], "M_BackHead")
+    pieces.add_ict(rig, "eye_sockets", tris[sockets], "M_BackHead")
     pieces.add_ict(rig, "mouth_socket", tris[lining], "M_MouthLining")
-    pieces.add_ict(rig, "gums", tris[touches("gums_tongue") & ~on_tongue], "M_GumsTongue", _GUMS_SHARE)
+    pieces.add_ict(rig, "gums", tris[touches("gums_tongue") & ~on_tongue], "M_GumsTongue")
     pieces.add_ict(rig, "tongue", tris[on_tongue], "M_Tongue")
-    pieces.add_ict(rig, "teeth", tris[touches("teeth")], "M_Teeth", _TEETH_SHARE)
+    pieces.add_ict(rig, "teeth", tris[touches("teeth")], "M_Teeth")
     centres = [eye_centre(rig.neutral[slice(*PARTS[f"eye_{side}"])]) for side in ("left", "right")]
     for side, centre in zip(("left", "right"), centres, strict=True):
         points, ball, names = eyeball(centre)
@@ -165,7 +151,8 @@ def _motion(rig: ICTRig, atlas: FaceAtlas, source: np.ndarray, faces: np.ndarray
     inner = (source >= PARTS["gums_tongue"][0]) & ~on_map
     riders = np.flatnonzero((source >= 0) & ~on_map & ~inner)
     place[riders], share[riders] = atlas.ride(rig, source[riders])
-    moving = np.flatnonzero((source >= 0) & ~inner & (share > 0.02))
+    reach = share * np.abs(rig.deltas[:, source]).max(axis=(0, 2))
+    moving = np.flatnonzero((source >= 0) & ~inner & (reach > _STILL_CM))
     texels, shares = bilinear(place[moving], atlas.height, atlas.width)
     jaw = np.array([ARKIT_INDEX[n] for n in JAW_SHAPES])
     deltas = to_ros(rig.deltas[jaw][:, source[inner]])

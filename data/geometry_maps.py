@@ -25,10 +25,11 @@ from ..runtime.errors import ConfigError, InputError
 from .rig import PARTS, ICTRig, uv_islands
 
 LIP_WEIGHT = 10.0
-LID_WEIGHT = 5.0
+LID_WEIGHT = 10.0
 _SMOOTHING = 1e-3
 _EYES = ((36, (37, 38), (41, 40), 39), (42, (43, 44), (47, 46), 45))
 _SIDE_COLUMNS = 16
+_LID_ROOM = 4.0  # lids are thin: they get more texels than their motion alone would give them
 
 
 @dataclass
@@ -59,6 +60,7 @@ class FaceAtlas:
         skin = np.arange(*PARTS["face"])
         uv = _open_eyes(_uv_of(rig, skin, "M_Face"), rig.landmarks)
         motion = np.sqrt(np.linalg.norm(rig.deltas[:, skin], axis=2).max(axis=0))
+        motion[near(rig, skin, range(36, 48), 0.6)] *= _LID_ROOM
         uv = np.stack([_spread(uv[:, 0], motion), _spread(uv[:, 1], motion)], axis=1)
         skin_place = _fit_box(uv, 0, 0, height, width - _SIDE_COLUMNS)
         lining = np.arange(*PARTS["mouth_socket"])
@@ -181,8 +183,8 @@ def _uv_of(rig: ICTRig, vertices: np.ndarray, material: str) -> np.ndarray:
     return uv[vertices]
 
 
-def _open_eyes(uv: np.ndarray, landmarks: np.ndarray, height: float = 0.03) -> np.ndarray:
-    """Pull the lids apart by up to 2 x ``height``, fading out over 0.05 around the slit."""
+def _open_eyes(uv: np.ndarray, landmarks: np.ndarray, height: float = 0.05) -> np.ndarray:
+    """Pull the lids apart by up to 2 x ``height``, fading out over 0.07 around the slit."""
     out = uv.copy()
     for corner, uppers, lowers, other in _EYES:
         middle = [(uv[landmarks[a]] + uv[landmarks[b]]) / 2 for a, b in zip(uppers, lowers, strict=True)]
@@ -190,7 +192,7 @@ def _open_eyes(uv: np.ndarray, landmarks: np.ndarray, height: float = 0.03) -> n
         centre, half = (slit[0, 0] + slit[-1, 0]) / 2, abs(slit[-1, 0] - slit[0, 0]) / 2
         across = np.clip((uv[:, 0] - centre) / half, -1, 1)
         above = uv[:, 1] - np.polyval(np.polyfit(slit[:, 0], slit[:, 1], 2), centre + half * across)
-        fade = np.sqrt(1 - across**2) * np.exp(-((above / 0.05) ** 2)) * np.abs(np.tanh(above / 0.002))
+        fade = (1 - across**6) ** (1 / 6) * np.exp(-((above / 0.07) ** 2)) * np.abs(np.tanh(above / 0.001))
         out[:, 1] += height * np.sign(above) * fade
     return out
 

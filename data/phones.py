@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-PHONES = (
-    "sil p b m f v th dh t d n l r s z sh zh ch jh k g ng h x w j i I e E ae a A O o U u uh ax er y oe".split()
-)
+PHONES = "sil p b m f v th dh t d n l r s z sh zh ch jh k g ng h x w j i I e E ae a A O o U u uh ax er y oe".split()
 INDEX = {name: i for i, name in enumerate(PHONES)}
 VOWELS = frozenset("i I e E ae a A O o U u uh ax er y oe".split())
 BILABIALS = frozenset("p b m".split())
@@ -109,7 +107,7 @@ def from_flite(name: str) -> tuple[str, ...]:
 
 
 def from_festival(language: str, name: str) -> tuple[str, ...]:
-    """Phones of a festival segment; language is one of en, it, ca, fi, cs, ru. Raises ValueError for what is not known."""
+    """Phones of a festival segment; language is one of en, it, ca, fi, cs, ru. Raises ValueError for unknown ones."""
     if language not in _FESTIVAL:
         raise ValueError(f"no festival phone table for language {language!r}: expected one of {sorted(_FESTIVAL)}")
     table = _FESTIVAL[language]
@@ -146,7 +144,7 @@ def spread(start: float, end: float, phones: Iterable[str]) -> list[tuple[float,
 def read_emodb(path: str | Path, duration: float, releases: bool = False) -> list[tuple[float, float, str]]:
     """Timed phones [(start s, end s, phone)] of an EmoDB .phones file; `duration` (s) ends the last one.
 
-    Releases and aspiration are left out, so that a stop is its closure alone; with releases=True they belong to the stop.
+    Releases and aspiration are left out, so that a stop is its closure alone; releases=True counts them to the stop.
     """
     rows = [line.split() for line in Path(path).read_text().splitlines() if line.strip()]
     times = [float(row[0]) for row in rows] + [float(duration)]

@@ -60,11 +60,8 @@ def load_corpus(folder: str | Path, split: str | None = None, limit: int | None 
             raise ValueError(f"{path.with_suffix('.flac')}: expected {RATE} Hz, got {rate}")
         bounds = [record["phones"][0][0]] + [end for _, end, _ in record["phones"]]
         labels = [INDEX[p] for _, _, p in record["phones"]]
-        clips.append(
-            SpeechClip(
-                path.stem, record["voice"], record["language"], record["split"], samples, np.array(bounds), np.array(labels)
-            )
-        )
+        names = (path.stem, record["voice"], record["language"], record["split"])
+        clips.append(SpeechClip(*names, samples, np.array(bounds), np.array(labels)))
         if limit and len(clips) >= limit:
             break
     if not clips:
@@ -80,7 +77,9 @@ class PhoneBatches:
     A crop is resampled by 0.85 to 1.15 (voice and tempo), then disturbed; some clips are noise alone, labelled silence.
     """
 
-    def __init__(self, clips: list[SpeechClip], frames: int = 120, batch: int = 8, seed: int = 0, noise_only: float = 0.03):
+    def __init__(
+        self, clips: list[SpeechClip], frames: int = 120, batch: int = 8, seed: int = 0, noise_only: float = 0.03
+    ):
         self.clips, self.frames, self.batch, self.noise_only = clips, frames, batch, noise_only
         self.samples = STRIDE * (frames - 1) + 2 * CENTRE
         self.augment = SpeechAugmenter(self.samples, seed=seed)

@@ -63,7 +63,7 @@ class StyleImages:
         split: ``train`` or ``held_out`` emoji.
     """
 
-    def __init__(self, data: str | Path, size: int = 96, split: str = "train") -> None:
+    def __init__(self, data: str | Path, size: int = 64, split: str = "train") -> None:
         self.size = size
         self.codes = [c for c in EMOJI if (c in HELD_OUT_EMOJI) == (split == "held_out")]
         self.pictures = load_emoji(Path(data) / "emoji", self.codes)

@@ -92,7 +92,7 @@ def bilabial_mass(probabilities: np.ndarray) -> np.ndarray:
 
 
 def phone_accuracy(clips: Iterable[tuple[np.ndarray, np.ndarray, TimedPhones]]) -> dict[str, float]:
-    """Frame accuracy of (probabilities (T, 42), times, phones): over all frames, and over those that are not silence."""
+    """Frame accuracy of (probabilities (T, 42), times, phones): over all frames, and over those of speech alone."""
     right = total = right_speech = speech = 0
     for probabilities, times, phones in clips:
         bounds = np.array([phones[0][0]] + [end for _, end, _ in phones])

@@ -87,7 +87,7 @@ def image_scores(encoder: StyleEncoder, data: Path, seed: int = 6) -> dict[str, 
         codes = [c for c in EMOJI if (c in HELD_OUT_EMOJI) == held]
         hits = [encoder.encode_image(data / "emoji" / f"{c}.png").style == EMOJI[c][0] for c in codes]
         scores[f"{name}_emoji"] = _share(hits)
-    pictures = StyleImages(data, 96, "held_out")
+    pictures = StyleImages(data, 64, "held_out")
     rng = np.random.default_rng(seed)
     images, labels = pictures.draw(300, rng)
     hits, empty = [], []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Header
 
 from media2face.runtime.clock import SAMPLE_RATE
@@ -22,6 +22,7 @@ from .base import NS, AvatarNode, to_ns, to_stamp
 from .clips import ClipFollower
 from .parameters import Param
 
+FEEDBACK_PERIOD = NS // 5
 SILENCE_ENDS = NS // 2
 """Foreign audio that pauses for longer begins a new utterance."""
 
@@ -30,7 +31,6 @@ class AudioCapture(AvatarNode):
     """Publishes one source of speech at a time; a clip asked for by the action goes first."""
 
     NAME = "audio_capture"
-    THREADS = 3  # a goal's callback lives as long as its clip
     PARAMETERS = (
         Param("audio", "", "speech: a file, 'demo', 'mic', or empty for what others send"),
         Param("loop", False, "speak the file again and again", fixed=False),
@@ -45,6 +45,7 @@ class AudioCapture(AvatarNode):
         self.microphone: Microphone | None = None
         self.file: FileSpeech | None = None
         self.clip: ClipFollower | None = None
+        self.goal: ServerGoalHandle | None = None
         audio = self.value("audio")
         if audio == "mic":
             self.microphone = Microphone(self.value("device"), self.value("chunk"))
@@ -58,9 +59,14 @@ class AudioCapture(AvatarNode):
         self.take(Expression, "expression", self.on_expression, qos.FRAMES)
         self.take(PlaybackClock, "playback_clock", self.on_clock, qos.STATE)
         server = ActionServer(
-            self, Animate, "animate", self.animate, callback_group=ReentrantCallbackGroup(),
-            goal_callback=self.on_goal, cancel_callback=lambda _: CancelResponse.ACCEPT,
-        )  # fmt: skip
+            self,
+            Animate,
+            "animate",
+            execute_callback=lambda handle: Animate.Result(),  # never called: a goal ends with a callback of its own
+            goal_callback=self.on_goal,
+            handle_accepted_callback=self.on_accepted,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
         self._made.append((lambda s: s.destroy(), server))
         self._listen_to_foreign()
         self.work(self.speak)
@@ -74,6 +80,7 @@ class AudioCapture(AvatarNode):
     def stop(self) -> None:
         if self.clip:
             self.clip.fail("audio_capture was deactivated")
+            self._follow()
         if self.microphone:
             self.microphone.stop()
 
@@ -86,11 +93,15 @@ class AudioCapture(AvatarNode):
     def speak(self) -> float | None:
         """Send what is due; seconds until the next chunk."""
         with self.lock:
+            pause = None
             if self.file:
-                return self._speak_file()
-            if self.microphone:
-                return self._speak_microphone()
-        return None
+                pause = self._speak_file()
+            elif self.microphone:
+                pause = self._speak_microphone()
+            if self.clip:
+                self._follow()
+                pause = FEEDBACK_PERIOD / NS / 4 if pause is None else pause
+        return pause
 
     def _speak_file(self) -> float:
         now = self.now()
@@ -171,40 +182,50 @@ class AudioCapture(AvatarNode):
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
-    def animate(self, handle: ServerGoalHandle) -> Animate.Result:
-        """Speak the goal's clip; lives until its last frame is out, or it is cancelled or interrupted."""
+    def on_accepted(self, handle: ServerGoalHandle) -> None:
+        """Begin to speak the goal's clip; the worker follows it, and ends the goal when its last frame is out."""
         goal: Animate.Goal = handle.request
-        try:
-            with self.lock:
-                self._open(goal.audio or "demo")
-                clip = self.clip = ClipFollower(self.file.utterance)
-                if goal.style:
-                    self._prompt(goal, clip.utterance)
-        except AudioError as error:
-            handle.abort()
-            return Animate.Result(message=str(error))
-        self.wake()
-        while not clip.over(self.now()):
-            clip.wait(0.2)
-            if handle.is_cancel_requested:
-                self._cancel(clip)
-            handle.publish_feedback(
-                Animate.Feedback(
-                    utterance=clip.utterance, frame=clip.frame, position=clip.position, duration=clip.sent / SAMPLE_RATE
-                )
-            )
         with self.lock:
-            self.clip = None
-        if clip.failure and handle.is_cancel_requested:
-            handle.canceled()
-        elif clip.failure:
-            handle.abort()
-        else:
-            handle.succeed()
-        return Animate.Result(
-            success=not clip.failure, message=clip.failure, utterance=clip.utterance, frames=clip.frames,
-            duration=clip.sent / SAMPLE_RATE, underruns=clip.underruns,
-        )  # fmt: skip
+            try:
+                self._open(goal.audio or "demo")
+            except AudioError as error:
+                handle.execute(lambda h, why=str(error): _ended(h, Animate.Result(message=why)))
+                return
+            self.clip = ClipFollower(self.file.utterance)
+            self.goal = handle
+            if goal.style:
+                self._prompt(goal, self.clip.utterance)
+        self.wake()
+
+    def _follow(self) -> None:
+        """Feedback on the clip, and its end."""
+        clip, handle = self.clip, self.goal
+        now = self.now()
+        if handle.is_cancel_requested and not clip.failure:
+            if self.file and self.file.utterance == clip.utterance:
+                self.file = None
+            self.interrupts.call_async(Interrupt.Request(utterance=clip.utterance))
+            clip.fail("cancelled")
+        over = clip.over(now)
+        if not over and now - clip.told < FEEDBACK_PERIOD:
+            return
+        clip.told = now
+        duration = clip.sent / SAMPLE_RATE
+        feedback = Animate.Feedback(
+            utterance=clip.utterance, frame=clip.frame, position=clip.position, duration=duration
+        )
+        handle.publish_feedback(feedback)
+        if over:
+            self.clip = self.goal = None
+            result = Animate.Result(
+                success=not clip.failure,
+                message=clip.failure,
+                utterance=clip.utterance,
+                frames=clip.frames,
+                duration=duration,
+                underruns=clip.underruns,
+            )
+            handle.execute(lambda h: _ended(h, result))
 
     def _prompt(self, goal: Animate.Goal, utterance: str) -> None:
         prompt = StylePrompt(
@@ -212,13 +233,6 @@ class AudioCapture(AvatarNode):
         )
         prompt.header.stamp = to_stamp(self.now())
         self.prompts.publish(prompt)
-
-    def _cancel(self, clip: ClipFollower) -> None:
-        with self.lock:
-            if self.file and self.file.utterance == clip.utterance:
-                self.file = None
-        self.interrupts.call_async(Interrupt.Request(utterance=clip.utterance))
-        clip.fail("cancelled")
 
     # ------------------------------------------------------------------------------------------------ foreign audio
 
@@ -250,9 +264,17 @@ class AudioCapture(AvatarNode):
         self.heard_foreign = (max(until, now), utterance, position + len(samples))
 
 
-def _nothing(channels: int = 1):
-    import numpy as np
+def _ended(handle: ServerGoalHandle, result: Animate.Result) -> Animate.Result:
+    if result.success:
+        handle.succeed()
+    elif handle.is_cancel_requested:
+        handle.canceled()
+    else:
+        handle.abort()
+    return result
 
+
+def _nothing(channels: int = 1) -> np.ndarray:
     return np.zeros((0, channels), np.float32)
 
 

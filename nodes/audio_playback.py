@@ -37,8 +37,8 @@ class AudioPlayback(AvatarNode):
 
     def start(self) -> None:
         self._forget()
-        self.speaker, line = open_loudspeaker(self.buffer, self.value("device"), self.now)
-        self.get_logger().info(line)
+        self.speaker, self.line = open_loudspeaker(self.buffer, self.value("device"), self.now)
+        self.get_logger().info(self.line)
         self.speaker.start()
 
     def stop(self) -> None:

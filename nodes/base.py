@@ -46,7 +46,6 @@ class AvatarNode(LifecycleNode):
     """
 
     NAME = ""
-    THREADS = 1
     PARAMETERS: tuple[Param, ...] = ()
 
     def __init__(self, **options) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from media2face.runtime.clock import FPS, frame_count, frame_time
 
 NS = 1_000_000_000
@@ -22,9 +20,9 @@ class ClipFollower:
         self.frames = 0
         self.failure = ""
         self.underruns = 0
+        self.told = 0  # when feedback was sent
         self._first_underruns: int | None = None
         self._heard = 0
-        self._news = threading.Event()
 
     @property
     def position(self) -> float:
@@ -39,8 +37,6 @@ class ClipFollower:
         if frame > self.frame or not self.frames:
             self.frames += 1
             self.frame = frame
-        if self.complete and frame + 1 >= frame_count(self.sent):
-            self._news.set()
 
     def on_underruns(self, total: int) -> None:
         """The playback clock counts underruns since its start; only the clip's own are of interest."""
@@ -51,11 +47,6 @@ class ClipFollower:
     def fail(self, reason: str) -> None:
         """End it."""
         self.failure = self.failure or reason
-        self._news.set()
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, less if the clip ends."""
-        self._news.wait(seconds)
 
     def over(self, now: int) -> bool:
         """Whether the clip ended; a graph that gives no frames makes it fail."""

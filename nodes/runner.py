@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -12,16 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from .base import AvatarNode
 
+log = logging.getLogger(__name__)
+
 
 class Runner:
     """Spins nodes, each by its own executor and thread, so that a slow callback of one holds up no other.
+
+    rclpy's multi-threaded executor would do the same and was tried: it keeps a core busy.
 
     Use as a context manager; leaving it stops threads and devices first, then the nodes, then ROS.
 
@@ -38,8 +43,9 @@ class Runner:
             signal_handler_options=SignalHandlerOptions.NO,
         )
         self.nodes: list[Node] = []
-        self._executors: list[Executor] = []
+        self._executors: list[SingleThreadedExecutor] = []
         self._threads: list[threading.Thread] = []
+        self.error: Exception | None = None
         self._ended = threading.Event()
         self._previous: dict[int, object] = {}
 
@@ -78,11 +84,7 @@ class Runner:
         with ThreadPoolExecutor(max_workers=max(len(managed), 1)) as pool:
             came_up = list(pool.map(lambda node: node.autostart(), managed))
         for node in self.nodes:
-            threads = getattr(node, "THREADS", 1)
-            if threads > 1:
-                executor: Executor = MultiThreadedExecutor(threads, context=self.context)
-            else:
-                executor = SingleThreadedExecutor(context=self.context)
+            executor = SingleThreadedExecutor(context=self.context)
             executor.add_node(node)
             thread = threading.Thread(target=self._spin, args=(executor,), name=f"{node.get_name()} spin", daemon=True)
             self._executors.append(executor)
@@ -108,11 +110,16 @@ class Runner:
             self._ended.wait(due - time.monotonic())
         return True
 
-    def _spin(self, executor: Executor) -> None:
+    def _spin(self, executor: SingleThreadedExecutor) -> None:
         try:
             executor.spin()
         except ExternalShutdownException:
             pass
+        except Exception as error:  # a defect: the whole process ends, and is started again where it is respawned
+            if not self._ended.is_set():
+                log.exception("a callback failed")
+                self.error = error
+                self._ended.set()
 
 
 def main(kind: type[AvatarNode], arguments: Sequence[str] | None = None) -> int:
@@ -121,4 +128,4 @@ def main(kind: type[AvatarNode], arguments: Sequence[str] | None = None) -> int:
         runner.add(kind)
         runner.start()
         runner.wait(period=3600.0)
-    return 0
+    return 1 if runner.error else 0

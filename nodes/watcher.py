@@ -7,13 +7,16 @@ from collections import deque
 
 from rclpy.node import Node
 
-from media2face.runtime.clock import FPS, frame_count
+from media2face.runtime.clock import FPS, SAMPLE_RATE, frame_count
 from media2face.runtime.meters import Percentiles
 from media2face.runtime.presentation import frame_offset
 from media2face_msgs.msg import Expression, PlaybackClock, StyleEmbedding
 
 from . import qos
 from .base import NS, to_ns
+
+PATIENCE = 1.5
+"""How long after the end of the sound its last frame is still waited for, s."""
 
 
 class Watcher(Node):
@@ -23,7 +26,6 @@ class Watcher(Node):
         frames: expressions received.
         latency: ms from the capture of the sample that a frame shows to the frame's receipt.
         skew: ms between the moment a frame asks to be seen and that at which its sound is heard.
-        spoken: whether an utterance was played to its end and its last frame came.
     """
 
     def __init__(self, bars: tuple[str, ...] = (), **options) -> None:
@@ -33,25 +35,36 @@ class Watcher(Node):
         self.out_of_order = 0
         self.latency = Percentiles(36_000)
         self.skew = Percentiles(36_000)
-        self.spoken = False
         self.underruns = 0
         self.style = "neutral"
         self.starved = 0
         self._recent: deque[float] = deque(maxlen=FPS)
-        self._clock: PlaybackClock | None = None
+        self._playback: PlaybackClock | None = None
         self._last: Expression | None = None
         self._revisions: dict[str, int] = {}
         self.create_subscription(Expression, "expression", self._on_expression, qos.FRAMES)
         self.create_subscription(PlaybackClock, "playback_clock", self._on_clock, qos.STATE)
         self.create_subscription(StyleEmbedding, "style_embedding", self._on_style, qos.STATE)
 
+    @property
+    def spoken(self) -> bool:
+        """Whether an utterance has been heard to its end, and its last frame has come (or is not to be expected)."""
+        clock = self._playback
+        if clock is None or not clock.last:
+            return False
+        late = (self.get_clock().now().nanoseconds - to_ns(clock.start)) / NS - clock.received
+        total = frame_count(round(clock.received * SAMPLE_RATE))
+        complete = self._last is not None and self._last.utterance == clock.utterance and self._last.frame + 1 >= total
+        return late > 0.0 and (complete or late > PATIENCE)
+
     def status(self) -> str:
         """One line."""
-        state = "speaking" if self._clock and self._clock.playing else "listening"
+        state = "speaking" if self._playback and self._playback.playing else "listening"
         rate = self._rate()
         return (
             f"{state:9} {rate:5.1f} frames/s  latency p50 {_ms(self.latency, 'p50')}"
-            f" p95 {_ms(self.latency, 'p95')} ms  style {self.style}  underruns {self.underruns + self.starved}  frames {self.frames}"
+            f" p95 {_ms(self.latency, 'p95')} ms  style {self.style}"
+            f"  underruns {self.underruns + self.starved}  frames {self.frames}"
         )
 
     def bars(self, width: int) -> list[str]:
@@ -85,7 +98,7 @@ class Watcher(Node):
         self._last = message
         self.frames += 1
         self._recent.append(time.monotonic())
-        clock = self._clock
+        clock = self._playback
         if clock is None or clock.utterance != message.utterance:
             return
         present, start = to_ns(message.header.stamp), to_ns(clock.start)
@@ -95,14 +108,8 @@ class Watcher(Node):
         self.starved += now > present
 
     def _on_clock(self, message: PlaybackClock) -> None:
-        before, self._clock = self._clock, message
+        self._playback = message
         self.underruns = message.underruns
-        if before is not None and before.playing and message.last and not message.playing and self._last is not None:
-            total = frame_count(round(message.received * 16_000))
-            complete = self._last.utterance == message.utterance and self._last.frame + 1 >= total
-            self.spoken = complete or message.position > message.received + 1.0
-        elif message.last and not message.playing and message.position > message.received + 1.0:
-            self.spoken = True
 
     def _on_style(self, message: StyleEmbedding) -> None:
         self.style = message.nearest[0] if message.nearest else "neutral"

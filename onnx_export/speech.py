@@ -2,9 +2,9 @@
 
     python -m media2face.onnx_export.speech --run RUN --out models/weights
 
-`speech_frontend`: audio (1, n) -> frames (1, T, C), T = (n - 400) // 320 + 1; each frame depends on its 400 samples only.
-`speech_context`: frames (1, n, C) with the caches of everything before -> hidden (1, n, C), phone_logits (1, n, 42) and the
-caches moved on: an exact recurrence, so the result does not depend on how the frames are cut.
+`speech_frontend`: audio (1, n) -> frames (1, T, C), T = (n - 400) // 320 + 1; a frame depends on its 400 samples only.
+`speech_context`: frames (1, n, C) with the caches of everything before -> hidden (1, n, C), phone_logits (1, n, 42) and
+the caches moved on: an exact recurrence, so the result does not depend on how the frames are cut.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def load_run(run: str | Path) -> tuple[SpeechEncoder, dict]:
     """
     run = Path(run)
     if not (run / "encoder.safetensors").exists():
-        raise FileNotFoundError(f"expected encoder.safetensors and config.json in {run}: train with training.train_speech")
+        raise FileNotFoundError(f"expected encoder.safetensors and config.json in {run}: run training.train_speech")
     record = json.loads((run / "config.json").read_text())
     model = SpeechEncoder(SpeechEncoderConfig.from_dict(record["config"]))
     model.load_state_dict(load_file(run / "encoder.safetensors"))
@@ -93,14 +93,21 @@ def _to_onnx(module: nn.Module, inputs: tuple, names: list[str], outputs: list[s
 
 @torch.no_grad()
 def export(model: SpeechEncoder, folder: str | Path, **fields) -> tuple[Path, Path]:
-    """Write both graphs to `folder`; `fields` go into their records. Returns their paths."""
+    """Write both graphs to `folder`; `fields` go into their records. Returns their paths.
+
+    The front end stays float32 (a filterbank in half precision would hide what is soft behind what is loud); the
+    transformer's weights are rounded to float16, in `model` too.
+    """
     c = model.config
     plain_weights(model)
-    frontend = _to_onnx(
-        Frontend(model).eval(), (torch.randn(1, 4000),), ["audio"], ["frames"], {"audio": {1: "samples"}, "frames": {1: "frames"}}
-    )
+    for part in (model.wav2vec2.encoder, model.phone_head):
+        for weight in part.parameters():  # the network keeps what the file keeps
+            if weight.numel() >= 256:
+                weight.copy_(weight.half().float())
+    dynamic = {"audio": {1: "samples"}, "frames": {1: "frames"}}
+    frontend = _to_onnx(Frontend(model).eval(), (torch.randn(1, 4000),), ["audio"], ["frames"], dynamic)
     shared = {"dim": c.hidden_size, "sample_rate": 16_000, "stride": STRIDE, **fields}
-    front = write_model(frontend, "speech_frontend", folder, receptive_field=RECEPTIVE_FIELD, **shared)
+    front = write_model(frontend, "speech_frontend", folder, fp16=False, receptive_field=RECEPTIVE_FIELD, **shared)
     front_meta = json.loads(onnx.load(str(front), load_external_data=False).metadata_props[0].value)
     position = torch.zeros(1, c.position_kernel - 1, c.hidden_size)
     past = torch.zeros(c.layers, 2, c.heads, c.window - 1, c.hidden_size // c.heads)
@@ -129,7 +136,8 @@ def export(model: SpeechEncoder, folder: str | Path, **fields) -> tuple[Path, Pa
 def parity(model: SpeechEncoder, folder: str | Path, seconds: float = 3.0, seed: int = 0) -> float:
     """Largest difference of the features between the exported graphs, run as a stream, and the whole network."""
     rng = np.random.default_rng(seed)
-    audio = (rng.standard_normal(int(16_000 * seconds)) * 0.1 * np.hanning(int(16_000 * seconds))).astype(np.float32)
+    swell = 0.06 + 0.04 * np.sin(np.arange(int(16_000 * seconds)) / 900)
+    audio = (rng.standard_normal(len(swell)) * swell).astype(np.float32)
     stream = RuntimeEncoder(folder, providers="cpu").stream()
     stream.accept_waveform(audio)
     _, features = stream.read()
@@ -147,7 +155,6 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     model, record = load_run(options.run)
     front, back = export(model, options.out, steps=record["steps"])
-    model.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})  # what fp16 storage keeps
     log.info("%s, %s; largest difference to the network %.2e", front, back, parity(model, options.out))
 
 

@@ -150,7 +150,7 @@ class AudioIntake:
             anchor=chunk.stamp - round(chunk.first_sample * 1e9 / chunk.rate),
             position=round(grid * tenth),
             given=grid * GRID_SAMPLES,
-            resampler=StreamingResampler(chunk.rate, "LQ"),
+            resampler=StreamingResampler(chunk.rate, quality="LQ"),
         )
 
     def _take(self, chunk: Chunk) -> list[Piece]:

@@ -9,7 +9,7 @@ never grows.
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 GAP_FEATURES = 50
 """A longer gap (1 s) in the features is not filled but joined behind."""
+HOPELESS_NS = NS // 2
+"""Frames that are later than this are not made any more."""
+RECENT_FEATURES = 1500
 KEPT_STYLES = 32
 
 
@@ -67,6 +70,7 @@ class LiveMotion:
         self._current: str | None = None
         self._frame0 = self._feature0 = self._features_end = 0
         self._later: list[StyleChange] = []
+        self._recent: deque[tuple[int, np.ndarray]] = deque()
 
     @property
     def utterance(self) -> str | None:
@@ -212,6 +216,7 @@ class LiveMotion:
         tenth = -(-first_feature // GRID_FEATURES)
         self._frame0, self._feature0 = tenth * GRID_FRAMES, tenth * GRID_FEATURES
         self._features_end = self._feature0
+        self._recent.clear()
         self.stream.reset()
         mine = [c for c in self._later if c.utterance == self._current]
         self._later = [c for c in self._later if c.utterance != self._current]
@@ -223,6 +228,9 @@ class LiveMotion:
         if first > self._features_end + GAP_FEATURES:
             self.counts["joined behind a gap"] += 1
             self._open_at(first)
+        self._recent.append((first, features))
+        while self._features_end - self._recent[0][0] > RECENT_FEATURES:
+            self._recent.popleft()
         skip = max(self._feature0 - first, 0)
         if skip < len(features):
             self.stream.accept_features(first + skip - self._feature0, features[skip:])
@@ -271,7 +279,16 @@ class LiveMotion:
         if steps != self.steps:
             self.steps = steps
             self.stream.set_steps(steps)
-        if margin < -NS // 2 and ready == 4 and self.stream.total_frames is None:
-            lost = self.next_frame
-            self._open_at(self._features_end)
-            self.counts["frames left out to catch up"] += max(self.next_frame - lost, 0)
+        if margin < -HOPELESS_NS and ready > 1:
+            self._catch_up(now)
+
+    def _catch_up(self, now: int) -> None:
+        """Go on at the frame that is seen now, from rest; what lies between is left out."""
+        lost, parts = self.next_frame, list(self._recent)
+        newest = max(self._features_end - GRID_FEATURES, 0)
+        self._open_at(min(self.frame_at(now) * GRID_FEATURES // GRID_FRAMES, newest))
+        for first, features in parts:
+            self._feed(first, features)
+        self.counts["frames left out to catch up"] += max(self.next_frame - lost, 0)
+        if self._queue[self._current].samples is not None:
+            self._finish_current()

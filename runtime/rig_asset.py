@@ -131,10 +131,11 @@ class RigAsset:
         """Vertices (T, V, 3) f32 metres from offset maps (T, 3, H, W) in ICT cm and weights (T, 52)."""
         rest = self.neutral if neutral is None else np.asarray(neutral, np.float32)
         out = np.repeat(rest[None], len(offsets), axis=0)
-        texels = offsets.reshape(len(offsets), 3, -1)[:, _TO_ROS].transpose(0, 2, 1) * _CM
-        for frame, flat in enumerate(texels):
-            moved = np.einsum("nk,nkc->nc", self.texel_shares, flat[self.texels])
-            out[frame, self.moving] += moved
+        # one row per texel, all frames side by side, so that reading a texel is one contiguous copy
+        rows = np.ascontiguousarray(offsets.reshape(len(offsets), 3, -1)[:, _TO_ROS].transpose(2, 0, 1) * _CM)
+        rows = rows.reshape(rows.shape[0], -1)
+        moved = sum(self.texel_shares[:, k, None] * rows[self.texels[:, k]] for k in range(4))
+        out[:, self.moving] += moved.reshape(len(self.moving), -1, 3).transpose(1, 0, 2)
         jaw = weights[:, indices(self.jaw_shapes)] @ self.jaw_deltas.reshape(len(self.jaw_shapes), -1)
         out[:, self.jaw_vertices] += jaw.reshape(len(offsets), -1, 3)
         for side, centre in zip(("left", "right"), self.eye_centres, strict=True):

@@ -6,7 +6,8 @@ import difflib
 import io
 import logging
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ MAX_PIXELS = 40_000_000
 """Largest image, pixels, checked before anything is decoded."""
 MAX_BYTES = 64_000_000
 """Largest image file, bytes."""
+_ALIKE = 0.84  # difflib ratio from which an unlisted word is taken for a listed one; measured in the model card
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class StyleEncoder:
         self._listed = [p for p in lexicon if not p.isascii()]
         self._phrases = {tuple(words(clean(p))) for p in lexicon if p.isascii()}
         self._lengths = sorted({len(p) for p in self._phrases})
-        self._spellings = sorted({p for p in lexicon if " " not in p and len(p) > 3})
+        self._spellings = sorted({p for p in lexicon if p.isalpha() and len(p) > 3})
         self.neutral = self._unit(self._prototypes[self._owner == self.styles.index("neutral")][0])
 
     @property
@@ -97,7 +99,8 @@ class StyleEncoder:
         """Embed a prompt.
 
         An empty prompt is neutral. So is one in which nothing is known, with ``known=False`` and a note that names the
-        nearest styles. Only the first tokens that fit the model are read; a note says so.
+        nearest styles. A word that is nearly a listed one is read as that one, and a note says so. Only the first tokens
+        that fit the model are read; a note says so.
 
         Raises:
             StyleError: if ``text`` is not text, or longer than :data:`MAX_CHARACTERS`.
@@ -113,15 +116,17 @@ class StyleEncoder:
         cleaned = clean(text)
         if not cleaned:
             return self._describe(self.neutral, note="empty prompt: neutral")
-        tokens = self._tokenizer.encode(cleaned)
-        note = ""
-        if len(tokens) > self._context - 2:
-            note = f"only the first {self._context - 2} of {len(tokens)} tokens were read"
-        vector = self._unit(self._text.run({"tokens": pack([tokens], self._context)})["embedding"][0])
-        found = self._describe(vector, note=note)
+        found = self._embed(cleaned)
         if self._has_listed(cleaned) or self._stands_out(found):
             return found
-        return self._describe(self.neutral, known=False, note=self._unknown(text, cleaned, found, note))
+        near = self._respelled(cleaned)
+        if near:
+            for word, listed in near.items():
+                cleaned = re.sub(rf"\b{re.escape(word)}\b", listed, cleaned)
+            read = ", ".join(f"{word!r} was read as {listed!r}" for word, listed in near.items())
+            found = self._embed(cleaned)
+            return replace(found, note=f"{read}; {found.note}" if found.note else read)
+        return self._describe(self.neutral, known=False, note=self._unknown(text, found))
 
     def encode_image(self, image: Image.Image | str | os.PathLike | bytes) -> StyleEmbedding:
         """Embed a picture: a PIL image, a file, or a file's bytes. Its middle square is read, as in CLIP.
@@ -158,6 +163,13 @@ class StyleEncoder:
         own = np.flatnonzero(self._owner == self.styles.index(style))
         return self._describe(self._unit(self._prototypes[own[np.abs(self._level[own] - intensity).argmin()]]))
 
+    def _embed(self, cleaned: str) -> StyleEmbedding:
+        tokens = self._tokenizer.encode(cleaned)
+        room = self._context - 2
+        note = f"only the first {room} of {len(tokens)} tokens were read" if len(tokens) > room else ""
+        vector = self._unit(self._text.run({"tokens": pack([tokens], self._context)})["embedding"][0])
+        return self._describe(vector, note=note)
+
     def _unit(self, vector: np.ndarray) -> np.ndarray:
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
@@ -178,15 +190,27 @@ class StyleEncoder:
         split = words(cleaned)
         return any(tuple(split[i : i + n]) in self._phrases for n in self._lengths for i in range(len(split) - n + 1))
 
-    def _unknown(self, text: str, cleaned: str, found: StyleEmbedding, note: str) -> str:
-        long = [w for w in words(cleaned)[:40] if len(w) > 3]
-        close = [m for w in long for m in difflib.get_close_matches(w, self._spellings, 1, 0.8)]
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+    def _respelled(self, cleaned: str) -> dict[str, str]:
+        """Words that are nearly a listed one ("cheerfull", "joyously"), and which it is.
+
+        The first three letters must agree; a common word of CLIP's must even begin like the listed one ("boots" is not
+        a slip for "boos", but "smiles" is a form of "smile").
+        """
+        near: dict[str, str] = {}
+        for word in words(cleaned)[: self._context]:
+            same = [s for s in self._spellings if s[:3] == word[:3]] if len(word) >= 5 else []
+            match = difflib.get_close_matches(word, same, 1, _ALIKE)
+            common = len(self._tokenizer.encode(word)) == 1
+            if match and (not common or word.startswith(match[0]) or match[0].startswith(word)):
+                near[word] = match[0]
+        return near
+
+    def _unknown(self, text: str, found: StyleEmbedding) -> str:
         short = text if len(text) <= 40 else text[:37] + "..."
         styled = [pair for pair in found.nearest if pair[0] != "neutral"]
-        message = f"no style is known in {short!r}{hint}: neutral; nearest: {_list(styled)}"
+        message = f"no style is known in {short!r}: neutral; nearest: {_list(styled)}"
         message += f"; known: {', '.join(self.styles)}"
-        return f"{message}; {note}" if note else message
+        return f"{message}; {found.note}" if found.note else message
 
 
 def _list(nearest: list[tuple[str, float]]) -> str:

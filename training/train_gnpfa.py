@@ -1,7 +1,7 @@
 """Train GNPFA on random identities and expressions of the ICT rig.
 
     python -m media2face.training.train_gnpfa --data ../shared/data --config edge --minutes 25 --out RUN
-    python -m media2face.training.train_gnpfa ... --only generator      # go on with E_geo, M and M' frozen
+    python -m media2face.training.train_gnpfa ... --mappings RUN        # take M and M' of another run, frozen
 
 Half of each batch stands for the paper's scans (R: range-of-motion frames, reconstructed through E_geo, equation 1),
 half for its artificial expressions (B: random blendshapes, reconstructed through M, equation 2). Bounded by time, with
@@ -20,11 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from adabelief_pytorch import AdaBelief
+from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
 
 from media2face.data.expressions import ExpressionSampler, personal_amplitude
 from media2face.data.geometry_maps import FaceAtlas
+from media2face.data.lip_seal import LipSeal
 from media2face.data.rig import PARTS, ICTRig
 from media2face.models.gnpfa.config import CONFIGS, GNPFAConfig
 from media2face.models.gnpfa.losses import kl, latent_axes, reconstruction
@@ -46,6 +48,8 @@ class FaceMaps:
         charted = self.atlas.charted
         self.offsets = torch.from_numpy(self.atlas.to_map(self.rig.deltas[:, charted]))
         self.identities = torch.from_numpy(self.atlas.to_map(self.rig.identity[:, charted].astype(np.float32)))
+        self.seal = LipSeal(self.rig, charted)
+        self.seal_maps = torch.from_numpy(self.atlas.to_map(self.seal.fields))
         self.texel_weight = torch.from_numpy(self.atlas.texel_weight)
         self.faces = ExpressionSampler(folder, split, seed)
         self.rng = np.random.default_rng(seed + 1)
@@ -55,9 +59,11 @@ class FaceMaps:
         weights = torch.from_numpy(self.faces.sample(n, source))
         identity = np.clip(self.rng.normal(size=(n, len(self.identities))), -IDENTITY_LIMIT, IDENTITY_LIMIT)
         identity[self.rng.random(n) < 0.2] = 0.0
-        amplitude = torch.from_numpy(personal_amplitude(self.rig, identity))
+        shown = weights * torch.from_numpy(personal_amplitude(self.rig, identity))
+        overlap = torch.from_numpy(self.seal.overlap(shown.numpy(), self.seal.rest_gap(identity)))
         neutral = torch.tensordot(torch.from_numpy(identity).float(), self.identities, dims=1)
-        return weights, neutral, torch.tensordot(weights * amplitude, self.offsets, dims=1)
+        offset = torch.tensordot(shown, self.offsets, dims=1) + torch.tensordot(overlap, self.seal_maps, dims=1)
+        return weights, neutral, offset
 
     def latent_axes(self, cfg: GNPFAConfig, faces: int = 20_000) -> Tensor:
         """Start of M: (D, K), from how far shapes move the face (eyeballs and tongue too) and realistic weights."""
@@ -114,18 +120,33 @@ def evaluate(model: GNPFA, maps: FaceMaps, faces: int = 512) -> dict[str, float]
     return report
 
 
-def train(cfg: GNPFAConfig, data: Path, out: Path, minutes: float, only: str | None, seed: int = 0) -> GNPFA:
+def take_mappings(model: GNPFA, run: Path) -> None:
+    """Copy M and M' (averaged) from another run and freeze them: z keeps its meaning for what was trained on it."""
+    with safe_open(str(run / "last.safetensors"), "pt") as file:
+        for name in ("to_latent", "to_weights"):
+            prefix = f"average.{name}."
+            state = {k[len(prefix) :]: file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
+            getattr(model, name).load_state_dict(state)
+            getattr(model, name).requires_grad_(False)
+
+
+def train(
+    cfg: GNPFAConfig, data: Path, out: Path, minutes: float, mappings: Path | None = None, seed: int = 0
+) -> GNPFA:
     """Train within ``minutes`` and return the averaged network; writes ``out``/last.safetensors and metrics.json."""
     torch.manual_seed(seed)
     maps, held_out = FaceMaps(data, cfg, "train", seed), FaceMaps(data, cfg, "val", seed + 100)
     model = GNPFA(cfg)
-    model.start_linear(maps.latent_axes(cfg), torch.zeros(cfg.shapes), maps.offsets)
-    if only:
-        for name, part in model.named_children():
-            part.requires_grad_(name == only)
+    if mappings:
+        take_mappings(model, mappings)
+    else:
+        model.start_mappings(maps.latent_axes(cfg))
+    if cfg.linear_basis:
+        model.start_basis(torch.from_numpy(maps.faces.sample(20_000)), maps.offsets)
     average = checkpoint.Average(model)
-    slow = [p for n, p in model.named_parameters() if "affine" in n or "basis" in n]
-    fast = [p for n, p in model.named_parameters() if "affine" not in n and "basis" not in n]
+    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    slow = [p for n, p in learning if "affine" in n or "basis" in n]
+    fast = [p for n, p in learning if "affine" not in n and "basis" not in n]
     optimizer = AdaBelief(
         [{"params": fast, "pace": 1.0}, {"params": slow, "pace": SLOW}], lr=cfg.learning_rate, eps=1e-12,
         betas=(0.9, 0.99), rectify=False, weight_decouple=False, print_change_log=False,
@@ -169,13 +190,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="ICT model and LiveLink takes")
     parser.add_argument("--config", choices=sorted(CONFIGS), default="edge")
     parser.add_argument("--minutes", type=float, default=25.0, help="training time in all, across resumed runs")
-    parser.add_argument("--only", choices=("encoder", "generator"), help="freeze the other networks")
+    parser.add_argument("--mappings", type=Path, help="run whose M and M' are taken over and frozen")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    train(CONFIGS[args.config](), args.data, args.out, args.minutes, args.only, args.seed)
+    train(CONFIGS[args.config](), args.data, args.out, args.minutes, args.mappings, args.seed)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python -m media2face.training.train_speech --corpus FOLDER --out RUN --minutes 50
 
-First the convolutional front end alone learns to give log-mel energies (a dense target, so it learns fast), then the
-whole net learns phones, cross-entropy with label smoothing, the log-mel loss kept small beside it. The schedule follows
-the time that was spent, not steps: learning rate and end depend on --minutes only. RUN/checkpoint.pt is written every few
-minutes and taken up again; RUN/encoder.safetensors holds the averaged weights, RUN/config.json sizes and history.
+The net learns phones by cross-entropy with label smoothing, in short batches (steps count for more than batch size on a
+few cores). The schedule follows the time that was spent, not steps: learning rate and end depend on --minutes only.
+RUN/checkpoint.pt is written every few minutes and taken up again; RUN/encoder.safetensors holds the averaged weights,
+RUN/config.json sizes and history.
 """
 
 from __future__ import annotations
@@ -38,49 +38,25 @@ class TrainConfig:
     """How the speech encoder is trained."""
 
     minutes: float = 50.0
-    front_share: float = 0.06  # of the time: the front end alone
-    learning_rate: float = 1.2e-3
-    warm_up: float = 0.04  # of the time
+    learning_rate: float = 1.5e-3
+    warm_up: float = 0.05  # of the time
     weight_decay: float = 0.02
     clip: float = 1.0
     smoothing: float = 0.05
-    mel_weight: float = 0.1
     average: float = 0.999  # of the weights
     batch: int = 8
     frames: int = 120  # 2.4 s
-    checkpoint_minutes: float = 3.0
-    evaluate_minutes: float = 6.0
+    checkpoint_minutes: float = 2.5
+    evaluate_minutes: float = 5.0
     bf16: bool = True
     compile: bool = True  # torch.compile: twice as fast after a minute or two; needs a C++ compiler
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or self.batch < 1 or self.frames < 16:
-            raise ValueError(f"minutes, batch, frames must be > 0, >= 1, >= 16: {self.minutes}, {self.batch}, {self.frames}")
-
-
-class LogMel(nn.Module):
-    """Two log-mel frames per feature (10 ms apart, 15 ms wide), inside the feature's 400 samples; shape (B, T, 2 mels)."""
-
-    def __init__(self, mels: int, size: int = 512, width: int = 240):
-        super().__init__()
-        self.size, self.width = size, width
-        self.register_buffer("window", torch.hann_window(width))
-        edges = np.linspace(0, 2595 * math.log10(1 + 8000 / 700), mels + 2)
-        hertz = 700 * (10 ** (edges / 2595) - 1)
-        bins = np.linspace(0, 8000, size // 2 + 1)
-        up = (bins[:, None] - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
-        down = (hertz[2:] - bins[:, None]) / (hertz[2:] - hertz[1:-1])
-        bank = np.maximum(0, np.minimum(up, down))
-        self.register_buffer("bank", torch.tensor(bank / (bank.sum(0) + 1e-6), dtype=torch.float32))
-
-    def forward(self, audio: Tensor) -> Tensor:
-        frames = audio.unfold(1, self.width, 160)
-        power = torch.fft.rfft(frames * self.window, self.size).abs().square()
-        mel = torch.log(power @ self.bank + 1e-7)
-        count = (audio.shape[1] - 400) // 320 + 1
-        pairs = mel[:, : 2 * count].reshape(audio.shape[0], count, -1)
-        return (pairs + 7.0) / 4.0
+            raise ValueError(
+                f"minutes, batch and frames must be > 0, >= 1, >= 16, got {self.minutes}, {self.batch}, {self.frames}"
+            )
 
 
 @torch.no_grad()
@@ -97,20 +73,20 @@ def evaluate(model: SpeechEncoder, clips: list[SpeechClip]) -> dict[str, float]:
     model.train()
     accuracy = measures.phone_accuracy(scored)
     place = measures.place_auc((measures.bilabial_mass(p), t, n) for p, t, n in scored)
-    return {"accuracy": accuracy["frames"], "accuracy_speech": accuracy["speech"], "place_auc": place.auc, **place.pairs}
+    scores = {"accuracy": accuracy["frames"], "accuracy_speech": accuracy["speech"], "place_auc": place.auc}
+    return scores | place.pairs
 
 
 _NAMES = tuple(measures.INDEX)
 
 
 class Trainer:
-    """The two phases, with averaged weights, checkpoints and a time-based schedule."""
+    """The training loop, with averaged weights, checkpoints and a time-based schedule."""
 
     def __init__(self, config: TrainConfig, sizes: SpeechEncoderConfig, out: Path):
         torch.manual_seed(config.seed)
         self.config, self.sizes, self.out = config, sizes, out
         self.model = SpeechEncoder(sizes).train()
-        self.mel = LogMel(sizes.mels)
         wav2vec2 = self.model.wav2vec2
         self._frames, self._encoder = wav2vec2.frames, wav2vec2.encoder.forward
         if config.compile:
@@ -142,7 +118,8 @@ class Trainer:
         (self.out / "checkpoint.part").replace(self.out / "checkpoint.pt")
         save_file({k: v.contiguous() for k, v in self.average.items()}, self.out / "encoder.part")
         (self.out / "encoder.part").replace(self.out / "encoder.safetensors")
-        record = {"config": self.sizes.to_dict(), "steps": self.step, "minutes": self.elapsed / 60, "history": self.history}
+        record = {"config": self.sizes.to_dict(), "steps": self.step, "minutes": self.elapsed / 60}
+        record["history"] = self.history
         (self.out / "config.json").write_text(json.dumps(record, indent=1))
 
     def averaged(self) -> SpeechEncoder:
@@ -151,57 +128,49 @@ class Trainer:
         model.load_state_dict(self.average)
         return model
 
-    def losses(self, audio: Tensor, labels: Tensor, front_only: bool) -> tuple[Tensor, Tensor]:
-        """Mean phone cross-entropy (0 in the first phase) and log-mel error of a batch."""
+    def loss(self, audio: Tensor, labels: Tensor) -> Tensor:
+        """Mean phone cross-entropy of audio (B, n) with labels (B, T)."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
-            frames = self._frames(audio)
-            energies = self.model.mel_head(frames)
-            if not front_only:
-                logits = self.model.phone_head(self._encoder(frames).last_hidden_state)
-        mel = functional.smooth_l1_loss(energies.float(), self.mel(audio), beta=0.5)
-        if front_only:
-            return mel.new_zeros(()), mel
+            logits = self.model.phone_head(self._encoder(self._frames(audio)).last_hidden_state)
         delay = self.sizes.delay
         said, meant = logits[:, delay:].float(), labels[:, : labels.shape[1] - delay]
-        phone = functional.cross_entropy(said.flatten(0, 1), meant.flatten(), label_smoothing=self.config.smoothing)
-        return phone, mel
+        return functional.cross_entropy(said.flatten(0, 1), meant.flatten(), label_smoothing=self.config.smoothing)
 
     def rate(self) -> float:
-        """Learning rate now: warm-up and cosine, for each phase anew."""
+        """Learning rate now: warm-up, then a cosine."""
         c, p = self.config, self.progress
-        start, end = (0.0, c.front_share) if p < c.front_share else (c.front_share, 1.0)
-        warm = min(1.0, (p - start) / c.warm_up) if start else min(1.0, p / (0.1 * c.front_share + 1e-9))
-        return c.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * min(1.0, (p - start) / (end - start)))))
+        warm = min(1.0, (p + 1e-3) / c.warm_up)
+        return c.learning_rate * warm * max(0.005, 0.5 * (1 + math.cos(math.pi * min(1.0, p))))
 
     def train(self, train: list[SpeechClip], held_out: list[SpeechClip]) -> None:
         """Train until the time is spent."""
         c = self.config
         batches = PhoneBatches(train, c.frames, c.batch, seed=c.seed + self.step)
-        saved, evaluated, smooth = self.elapsed, self.elapsed, [0.0, 0.0]
+        saved, evaluated, smooth = self.elapsed, self.elapsed, 0.0
         with tqdm(total=round(c.minutes * 60), initial=round(self.elapsed), unit="s", mininterval=10) as bar:
             while self.progress < 1:
                 began = time.monotonic()
                 audio, labels = (torch.from_numpy(a) for a in next(batches))
-                phone, mel = self.losses(audio, labels, self.progress < c.front_share)
+                loss = self.loss(audio, labels)
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.rate()
                 self.optimizer.zero_grad(set_to_none=True)
-                (phone + (c.mel_weight if phone > 0 else 1.0) * mel).backward()
+                loss.backward()
                 nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
                 self.optimizer.step()
                 self.step += 1
                 keep = min(c.average, (1 + self.step) / (10 + self.step))
                 for name, value in self.model.state_dict().items():
                     self.average[name].lerp_(value, 1 - keep)
-                smooth = [0.98 * s + 0.02 * v.item() for s, v in zip(smooth, (phone.detach(), mel.detach()), strict=True)]
+                smooth += (0.02 if self.step > 50 else 0.2) * (loss.item() - smooth)
                 self.elapsed += time.monotonic() - began
                 bar.n = min(bar.total, round(self.elapsed))
                 if self.step % 25 == 0:
-                    bar.set_postfix_str(f"step {self.step} phone {smooth[0]:.3f} mel {smooth[1]:.4f}")
+                    bar.set_postfix_str(f"step {self.step} loss {smooth:.3f}")
                 if self.elapsed - saved > 60 * c.checkpoint_minutes:
                     saved = self.elapsed
                     self.save()
-                if self.elapsed - evaluated > 60 * c.evaluate_minutes and self.progress > c.front_share:
+                if self.elapsed - evaluated > 60 * c.evaluate_minutes:
                     evaluated = self.elapsed
                     scores = {"step": self.step, "minutes": self.elapsed / 60, **evaluate(self.averaged(), held_out)}
                     self.history.append(scores)
@@ -225,7 +194,8 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
     sizes = SpeechEncoderConfig.edge() if options.size == "edge" else SpeechEncoderConfig.paper()
-    trainer = Trainer(TrainConfig(minutes=options.minutes, seed=options.seed, compile=not options.no_compile), sizes, options.out)
+    config = TrainConfig(minutes=options.minutes, seed=options.seed, compile=not options.no_compile)
+    trainer = Trainer(config, sizes, options.out)
     clips = load_corpus(options.corpus)
     held_out = [c for c in clips if c.split == "val"]
     train = [c for c in clips if c.split == "train"]

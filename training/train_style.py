@@ -23,11 +23,11 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from media2face.data.style_corpus import StyleCorpus, label_of
-from media2face.data.styles import LEVEL_INTENSITY, STYLES, level_of, lexicon, sample_prompt
+from media2face.data.styles import LEVEL_INTENSITY, STYLES, lexicon, sample_prompt
 from media2face.models.style_encoder.config import EdgeConfig
 from media2face.models.style_encoder.losses import contrastive_loss, geometry_loss, target_directions
 from media2face.models.style_encoder.model import EdgeCLIP, vocabulary_rows
-from media2face.runtime.sessions import weights_folder
+from media2face.runtime.sessions import load_model, weights_folder
 from media2face.runtime.tokenizer import BPE_FILE, ClipTokenizer, pack
 
 SCALE = 12.0
@@ -139,27 +139,32 @@ def train_image(model: EdgeCLIP, tokenizer, pictures, folder: Path, steps: int, 
     """Stage two: pictures to the texts of their style, text tower locked."""
     stage = Stage("image", model, list(model.visual.parameters()), 1e-3, steps, folder)
     mean, std = image_statistics()
+    prompts, prompt_labels = prompt_pool(model, tokenizer)
 
     def loss_of(step: int) -> torch.Tensor:
         rng = np.random.default_rng((2, step))
         images, labels = pictures.draw(batch, rng)
-        texts, text_labels = [], []
-        for label in labels.numpy():
-            style = int(label[1:].argmax()) + 1 if label[0] < 1 else 0
-            intensity = float(label[style]) if style else 0.0
-            level = level_of(intensity)
-            texts.append(sample_prompt(STYLES[style], intensity, rng))
-            text_labels.append(label_of(STYLES[style], LEVEL_INTENSITY[level] if level else 1.0))
-        with torch.no_grad():
-            tokens = torch.from_numpy(tokenizer(texts, model.config.context_length))
-            z_text = model.encode_text(tokens, normalize=True)
+        chosen = torch.from_numpy(rng.integers(len(prompts), size=4 * batch))
         z = model.encode_image((images - mean) / std, normalize=True)
-        to_text = target_directions(labels) @ target_directions(torch.from_numpy(np.stack(text_labels))).T
-        return contrastive_loss(z, z_text, to_text, torch.tensor(SCALE)) + 10 * geometry_loss(z, z_text, to_text)
+        cosines = target_directions(labels) @ target_directions(prompt_labels[chosen]).T
+        contrast = contrastive_loss(z, prompts[chosen], cosines, torch.tensor(SCALE))
+        return contrast + 10 * geometry_loss(z, prompts[chosen], cosines)
 
     model.train()
     stage.run(loss_of)
     _round_to_half(model)
+
+
+@torch.no_grad()
+def prompt_pool(model: EdgeCLIP, tokenizer, each: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings (n, D) of prompts of all styles at all levels, and their labels (n, 15)."""
+    rng = np.random.default_rng(3)
+    kinds = [(s, level) for s in STYLES for level in LEVEL_INTENSITY for _ in range(each)]
+    texts = [sample_prompt(s, LEVEL_INTENSITY[level], rng) for s, level in kinds]
+    labels = [label_of(s, LEVEL_INTENSITY[level] if s != "neutral" else 1.0) for s, level in kinds]
+    tokens = torch.from_numpy(tokenizer(texts, model.config.context_length))
+    embeddings = torch.cat([model.encode_text(part, normalize=True) for part in tokens.split(128)])
+    return embeddings, torch.from_numpy(np.stack(labels))
 
 
 def image_statistics() -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,11 +187,13 @@ def save_model(model: EdgeCLIP, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"vocabulary": model.config.vocabulary}))
 
 
-def load_edge(folder: str | Path) -> EdgeCLIP:
-    """The trained edge model of ``folder``."""
-    config = EdgeConfig(**json.loads((Path(folder) / "config.json").read_text()))
-    model = EdgeCLIP(config)
-    model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+def load_edge(folder: str | Path, towers: tuple[str, ...] = ("text", "image")) -> EdgeCLIP:
+    """The trained edge model of ``folder``; a tower that is left out is freshly drawn."""
+    model = EdgeCLIP(EdgeConfig(**json.loads((Path(folder) / "config.json").read_text())))
+    state = load_file(Path(folder) / "model.safetensors")
+    if "image" not in towers:
+        state |= {k: v for k, v in model.state_dict().items() if k.startswith("visual.")}
+    model.load_state_dict(state)
     return model.eval()
 
 
@@ -196,8 +203,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/style"), help="checkpoints")
     parser.add_argument("--weights", type=Path, default=weights_folder(), help="where the ONNX files go")
     parser.add_argument("--stage", choices=("text", "image", "all"), default="all")
-    parser.add_argument("--text-steps", type=int, default=3000)
-    parser.add_argument("--image-steps", type=int, default=1500)
+    parser.add_argument("--text-steps", type=int, default=2000)
+    parser.add_argument("--image-steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
@@ -211,17 +218,22 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = ClipTokenizer(args.weights / BPE_FILE)
     corpus = StyleCorpus(tokenizer)
     if args.stage in ("text", "all"):
-        rows = vocabulary_rows(kept_tokens(tokenizer, corpus))
+        begun = args.out / "text.pt"
+        if begun.is_file():  # go on with the rows it began with, even if the word table has changed since
+            rows = torch.load(begun, weights_only=True)["model"]["rows"]
+        else:
+            rows = vocabulary_rows(kept_tokens(tokenizer, corpus))
         model = EdgeCLIP(EdgeConfig(vocabulary=int(rows.max()) + 1), rows)
         train_text(model, tokenizer, corpus, args.out, args.text_steps, args.batch)
         save_model(model, args.out)
         export_text(model.eval(), tokenizer, args.weights)
     if args.stage in ("image", "all"):
-        model = load_edge(args.out)
+        model = load_edge(args.out, towers=("text",))
         train_image(model, tokenizer, StyleImages(args.data, model.config.image_size), args.out, args.image_steps,
-                    args.batch // 2)  # fmt: skip
+                    args.batch * 3 // 8)  # fmt: skip
         save_model(model, args.out)
-        export_image(model.eval(), args.weights)
+        text = load_model("style_text", args.weights, "cpu").fingerprint
+        export_image(model.eval(), args.weights, requires={"style_text": text})
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class GNPFAConfig:
     mapping_width: int = 512
     encoder_sees_neutral: bool = False  # the paper's encoder reads the expression alone
     linear_basis: bool = False  # E_geo and G_geo are a linear map, set from the rig at the start, plus their networks
+    mix_matrices: int = 6  # how many ways identities differ in showing an expression (with linear_basis)
+    mix_channels: tuple[int, ...] = (8, 16, 24, 32)
 
     # loss weights: equations 1 and 2, then ours
     weight_recon: float = 1.0

@@ -34,6 +34,25 @@ class MapEncoder(nn.Module):
         return features
 
 
+class IdentityMix(nn.Module):
+    """How an identity shows its expressions: z + sum_j g_j(neutral) A_j z, with a few matrices A_j and gains g_j.
+
+    Gains come from the coarsest features of the neutral; they start at zero.
+    """
+
+    def __init__(self, features: int, latent_dim: int, matrices: int) -> None:
+        super().__init__()
+        self.gain = nn.Linear(features, matrices)
+        self.matrices = nn.Linear(latent_dim, matrices * latent_dim)
+        nn.init.zeros_(self.gain.weight)
+        nn.init.zeros_(self.gain.bias)
+
+    def forward(self, z: Tensor, features: Tensor) -> Tensor:
+        """z (B, D), features (B or 1, C, h, w) -> (B, D)."""
+        gain = self.gain(features.flatten(1))[:, :, None]
+        return z + (gain * self.matrices(z).unflatten(1, (gain.shape[1], z.shape[1]))).sum(dim=1)
+
+
 class GeometryEncoder(nn.Module):
     """E_geo: an expression (and its neutral) to mean and log variance of z, each (B, D)."""
 
@@ -47,13 +66,17 @@ class GeometryEncoder(nn.Module):
         if cfg.linear_basis:
             self.basis = nn.Linear(3 * cfg.height * cfg.width, cfg.latent_dim)
             nn.init.normal_(self.head.weight, std=1e-3)
+            self.neutral = MapEncoder(3, cfg.mix_channels)
+            scale = 2 ** len(cfg.mix_channels)
+            size = cfg.mix_channels[-1] * (cfg.height // scale) * (cfg.width // scale)
+            self.mix = IdentityMix(size, cfg.latent_dim, cfg.mix_matrices)
 
     def forward(self, offset: Tensor, neutral: Tensor) -> tuple[Tensor, Tensor]:
         neutral = neutral / NEUTRAL_SCALE_CM
         x = torch.cat([offset, neutral], 1) if self.sees_neutral else offset + neutral * NEUTRAL_SCALE_CM
         mean, log_variance = self.head(self.body(x)[-1].flatten(1)).chunk(2, dim=1)
         if self.basis is not None:
-            mean = mean + self.basis(offset.flatten(1))
+            mean = mean + self.mix(self.basis(offset.flatten(1)), self.neutral(neutral)[-1])
         return mean, log_variance.clamp(-10.0, 4.0)
 
 
@@ -81,12 +104,16 @@ class GeometryGenerator(nn.Module):
         nn.init.zeros_(self.head.bias)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        self.basis = nn.Linear(cfg.latent_dim, 3 * cfg.height * cfg.width) if cfg.linear_basis else None
+        self.basis = None
+        if cfg.linear_basis:
+            self.basis = nn.Linear(cfg.latent_dim, 3 * cfg.height * cfg.width)
+            self.mix = IdentityMix(channels[-1] * rows * columns, cfg.latent_dim, cfg.mix_matrices)
 
     def forward(self, neutral: Tensor, z: Tensor) -> Tensor:
         """neutral (B or 1, 3, H, W), z (B, D) -> offsets (B, 3, H, W) cm."""
         channels = self.cfg.generator_channels
-        left = [skip(f) for skip, f in zip(self.skips, self.neutral(neutral / NEUTRAL_SCALE_CM), strict=True)]
+        seen = self.neutral(neutral / NEUTRAL_SCALE_CM)
+        left = [skip(f) for skip, f in zip(self.skips, seen, strict=True)]
         turns = self.modulation(z)[:, :, None, None].split([2 * c for c in channels], dim=1)
         x = self.start(z).unflatten(1, (channels[-1], *self.cfg.base))
         for level in reversed(range(len(channels))):
@@ -96,7 +123,7 @@ class GeometryGenerator(nn.Module):
             x = F.silu((x + left[level]) * (1 + scale) + shift)
         out = F.pixel_shuffle(self.head(x), 2)
         if self.basis is not None:
-            out = out + self.basis(z).unflatten(1, (3, self.cfg.height, self.cfg.width))
+            out = out + self.basis(self.mix(z, seen[-1])).unflatten(1, (3, self.cfg.height, self.cfg.width))
         return out
 
 
@@ -126,24 +153,29 @@ class GNPFA(nn.Module):
         self.to_weights = Mapping(cfg.latent_dim, cfg.shapes, cfg.mapping_width)
 
     @torch.no_grad()
-    def start_linear(self, spread: Tensor, centre: Tensor, offsets: Tensor) -> None:
-        """Start M, M' and the linear parts of E_geo and G_geo from a linear model of the face.
+    def start_mappings(self, spread: Tensor) -> None:
+        """Start M from a matrix (D, K), see ``losses.latent_axes``, and M' from its inverse."""
+        self.to_latent.affine.weight.copy_(spread)
+        self.to_latent.affine.bias.zero_()
+        self.to_weights.affine.weight.copy_(torch.linalg.pinv(spread))
+        self.to_weights.affine.bias.zero_()
+
+    @torch.no_grad()
+    def start_basis(self, weights: Tensor, offsets: Tensor) -> None:
+        """Start the linear parts of E_geo and G_geo: the best affine maps between M's z and the rig's offsets.
 
         Args:
-            spread: (D, K) matrix of M, see ``losses.latent_axes``.
-            centre: (K,) weights that M sends to zero.
+            weights: (n, K) realistic faces.
             offsets: (K, 3, H, W) offset map of each shape on the mean identity, cm.
         """
-        back = torch.linalg.pinv(spread)
-        self.to_latent.affine.weight.copy_(spread)
-        self.to_latent.affine.bias.copy_(-spread @ centre)
-        self.to_weights.affine.weight.copy_(back)
-        self.to_weights.affine.bias.copy_(centre)
-        if self.cfg.linear_basis:
-            flat = offsets.flatten(1)
-            scale = torch.linalg.eigvalsh(flat @ flat.T)[-1]
-            weights = torch.linalg.solve(flat @ flat.T + 1e-6 * scale * torch.eye(len(flat)), flat)
-            self.encoder.basis.weight.copy_(spread @ weights)
-            self.encoder.basis.bias.copy_(-spread @ centre)
-            self.generator.basis.weight.copy_((back.T @ flat).T)
-            self.generator.basis.bias.copy_(centre @ flat)
+        z = self.to_latent(weights)
+        one = torch.ones(len(z), 1)
+        flat = offsets.flatten(1)
+        back = torch.linalg.lstsq(torch.cat([z, one], 1), weights, driver="gelsd").solution
+        self.generator.basis.weight.copy_((back[:-1] @ flat).T)
+        self.generator.basis.bias.copy_(back[-1] @ flat)
+        gram = flat @ flat.T
+        read = torch.linalg.solve(gram + 1e-6 * torch.linalg.eigvalsh(gram)[-1] * torch.eye(len(gram)), flat)
+        forth = torch.linalg.lstsq(torch.cat([weights, one], 1), z, driver="gelsd").solution
+        self.encoder.basis.weight.copy_(forth[:-1].T @ read)
+        self.encoder.basis.bias.copy_(forth[-1])

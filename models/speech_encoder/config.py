@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, fields
 
 STRIDE = 320  # samples between two features: 50 Hz at 16 kHz
 RECEPTIVE_FIELD = 400  # samples of audio under one convolutional feature
-CONV_KERNEL = (10, 3, 3, 3, 3, 2, 2)  # wav2vec 2.0, section 4.2
-CONV_STRIDE = (5, 2, 2, 2, 2, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -18,8 +16,11 @@ class SpeechEncoderConfig:
         ValueError: for sizes that do not fit each other, saying which.
     """
 
-    # convolutional front end (one width per layer; kernels and strides are those of wav2vec 2.0)
-    conv_dim: tuple[int, ...] = (32, 48, 64, 96, 128, 160, 192)
+    # convolutional front end: width, kernel and stride of each layer, together 400 samples wide every 320
+    conv_dim: tuple[int, ...] = (64, 256, 192)
+    conv_kernel: tuple[int, ...] = (240, 3, 1)
+    conv_stride: tuple[int, ...] = (80, 4, 1)
+    filterbank: bool = True  # the first layer begins as a log-mel filterbank; False: as in wav2vec 2.0
     # transformer
     hidden_size: int = 192
     layers: int = 5
@@ -31,14 +32,25 @@ class SpeechEncoderConfig:
     position_groups: int = 16
     window: int = 64  # frames that attention sees, the present one included
     delay: int = 4  # frames of look-ahead: the hidden state at j + delay is feature j
-    # heads that only training and evaluation read
+    # head that only training and evaluation read
     phones: int = 42
-    mels: int = 64  # per 10 ms; two frames per feature
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "conv_dim", tuple(self.conv_dim))
-        if len(self.conv_dim) != len(CONV_KERNEL):
-            raise ValueError(f"conv_dim needs {len(CONV_KERNEL)} widths, got {len(self.conv_dim)}")
+        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride):
+            raise ValueError(
+                f"conv_dim, conv_kernel, conv_stride must be of one length: "
+                f"{self.conv_dim}, {self.conv_kernel}, {self.conv_stride}"
+            )
+        field, stride = 1, 1
+        for width, step in zip(self.conv_kernel, self.conv_stride, strict=True):
+            field, stride = field + (width - 1) * stride, stride * step
+        if (field, stride) != (RECEPTIVE_FIELD, STRIDE):
+            raise ValueError(
+                f"the front end must see {RECEPTIVE_FIELD} samples every {STRIDE}, but these kernels and strides "
+                f"see {field} every {stride}"
+            )
         if self.hidden_size % self.heads or self.hidden_size % self.position_groups:
             raise ValueError(
                 f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads} "
@@ -58,7 +70,16 @@ class SpeechEncoderConfig:
     def paper(cls) -> SpeechEncoderConfig:
         """The shape of wav2vec2-base, which Media2Face conditions on: 12 layers of 768, 95 M parameters."""
         return cls(
-            conv_dim=(512,) * 7, hidden_size=768, layers=12, heads=12, feed_forward=3072, position_kernel=128, dropout=0.1
+            conv_dim=(512,) * 7,
+            conv_kernel=(10, 3, 3, 3, 3, 2, 2),  # wav2vec 2.0, section 4.2
+            conv_stride=(5, 2, 2, 2, 2, 2, 2),
+            filterbank=False,
+            hidden_size=768,
+            layers=12,
+            heads=12,
+            feed_forward=3072,
+            dropout=0.1,
+            position_kernel=128,
         )
 
     @classmethod

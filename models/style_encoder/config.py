@@ -24,7 +24,7 @@ class EdgeConfig:
     text_heads: int = 4
 
     # image tower: CLIP's modified ResNet, which learns from few pictures better than a ViT
-    image_size: int = 96
+    image_size: int = 64
     image_layers: tuple[int, int, int, int] = (1, 1, 1, 1)
     image_width: int = 12
     image_head_width: int = 64

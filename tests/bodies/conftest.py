@@ -18,8 +18,6 @@ class PosedRig:
         self.rig = rig
 
     def mesh(self, weights: np.ndarray) -> np.ndarray:
-        if not np.isfinite(weights).all():
-            raise ValueError("weights hold NaN")
         return self.rig.pose(np.zeros((len(weights), 3, *self.rig.map_size), np.float32), weights)
 
 
@@ -32,18 +30,18 @@ def posed() -> PosedRig:
 
 
 @pytest.fixture
-def performance(tmp_path) -> Performance:
-    """Two seconds: smooth random curves, a nod, and two beeps as sound."""
+def performance() -> Performance:
+    """Two thirds of a second: smooth random curves, a nod, and two beeps as sound."""
     rng = np.random.default_rng(4)
-    frames = 60
+    frames = 20
     t = np.arange(frames)[:, None] / 30
     weights = (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.5, 3, 52) * t + rng.uniform(0, 6, 52))).astype(np.float32)
     weights[:, indices(["eyeLookUpLeft", "eyeLookUpRight"])] = 0.0
     half = 0.1 * np.sin(2 * np.pi * t[:, 0])
     rotation = np.stack([0 * half, np.sin(half), 0 * half, np.cos(half)], axis=1).astype(np.float32)
     rate = 16_000
-    time = np.arange(2 * rate) / rate
-    beeps = 0.4 * np.sin(2 * np.pi * 500 * time) * ((time % 1.0 > 0.3) & (time % 1.0 < 0.4))
+    time = np.arange(frames * rate // 30) / rate
+    beeps = 0.4 * np.sin(2 * np.pi * 500 * time) * ((time % 0.3 > 0.1) & (time % 0.3 < 0.2) & (time < 0.6))
     return Performance(
         weights=weights,
         head_rotation=rotation,

@@ -19,15 +19,16 @@ def test_split_is_stable_and_in_proportion():
     assert [grid_split(i) for i in ("bbaf2n", "bbal7s", "bbbs6p")] == ["train", "val", "test"]
 
 
-def test_resampling_keeps_time_and_range():
+def test_resampling_keeps_time_and_closures_between_frames():
     times = np.arange(75) / 25
-    values = np.clip(np.sin(2 * np.pi * 1.3 * times), 0, 1)[:, None]
-    out = to_clip_rate(times, values, 90)
-    inside = np.arange(90) / 30 <= times[-1]
-    truth = np.clip(np.sin(2 * np.pi * 1.3 * np.arange(90) / 30), 0, 1)
-    assert out.min() >= 0 and out.max() <= 1
-    assert np.abs(out[inside, 0] - truth[inside]).max() < 0.05
-    assert out[-1] == values[-1]
+    wave = np.sin(2 * np.pi * 1.3 * times)[:, None]
+    out = to_clip_rate(times, wave, 90)
+    grid = np.arange(90) / 30
+    inside = grid <= times[-1]
+    assert np.abs(out[inside, 0] - np.sin(2 * np.pi * 1.3 * grid[inside])).max() < 0.01
+    assert out[-1] == pytest.approx(wave[-1]), "held after the last picture"
+    closing = 1 - np.exp(-0.5 * ((times - 1.5) / 0.05) ** 2)[:, None]  # lips meet at 1.5 s, between two pictures
+    assert to_clip_rate(times, closing, 90)[45, 0] < 0.3 * closing.min() < 0.1
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_resumed_equals_uncut(material, tmp_path, monkeypatch):
         assert torch.equal(a, b), name
 
 
-def test_text_training_learns(material, tmp_path):
+def test_text_training_learns(material, tmp_path, monkeypatch):
     tokenizer, corpus, rows = material
     model = _fresh(rows)
     rng = np.random.default_rng(0)
@@ -68,5 +68,6 @@ def test_text_training_learns(material, tmp_path):
         return float(train_style.geometry_loss(z, z, directions @ directions.T))
 
     before = error()
-    train_style.train_text(model, tokenizer, corpus, tmp_path, 60, 32)
-    assert error() < 0.8 * before
+    monkeypatch.setattr(train_style, "text_batch", lambda *_: (tokens, labels))  # one batch, over and over
+    train_style.train_text(model, tokenizer, corpus, tmp_path, 40, 32)
+    assert error() < 0.5 * before
