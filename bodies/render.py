@@ -29,7 +29,8 @@ CATCHLIGHT = (0.88, -0.24, 0.40)  # a small light that only eyes reflect
 BACKDROP = np.float32([[0.155, 0.185, 0.215], [0.036, 0.044, 0.056]])  # centre and corners, linear RGB
 WRAP = np.float32([0.42, 0.20, 0.13])  # how far light creeps round skin, by colour: blood scatters red
 EDGE = 0.06  # difference of neighbouring pixels (display values) above which a pixel gets more rays
-BANDS = 24
+BANDS = 24  # of rows, in each of which rays are cast only between the head's outermost vertices
+_GAMMA = (np.linspace(0.0, 1.0, 8192) ** (2 / 2.2)).astype(np.float32)  # display value of a square root of light
 _SUBPIXELS = np.float32([[-0.125, -0.375], [0.375, -0.125], [-0.375, 0.125], [0.125, 0.375]])
 
 
@@ -96,9 +97,9 @@ class Renderer:
         image[seen] = self._trace(scene, self._pixels[seen], self._backdrop[seen])
         edges = self._edges(image)
         if len(edges):
-            backdrop = self._backdrop[edges]
-            parts = [self._trace(scene, self._pixels[edges] + offset, backdrop) for offset in _SUBPIXELS]
-            image[edges] = sum(parts) * np.float32(0.25)
+            around = (self._pixels[edges] + _SUBPIXELS[:, None]).reshape(-1, 2)
+            finer = self._trace(scene, around, np.tile(self._backdrop[edges], (len(_SUBPIXELS), 1)))
+            image[edges] = finer.reshape(len(_SUBPIXELS), -1, 3).mean(axis=0)
         return np.round(255.0 * image).astype(np.uint8).reshape(self.size[1], self.size[0], 3)
 
     def _covered(self, world: np.ndarray) -> np.ndarray:
@@ -266,4 +267,5 @@ def _length(vectors: np.ndarray) -> np.ndarray:
 def _display(linear: np.ndarray) -> np.ndarray:
     """Linear light to display values in [0, 1]: a soft shoulder, then gamma 2.2."""
     toned = linear * (1.0 + linear / 4.0) / (1.0 + linear)  # 1.0 in gives 0.625 out, 4.0 gives 1.6 -> clipped
-    return np.clip(toned * 1.25, 0.0, 1.0) ** np.float32(1 / 2.2)
+    root = np.sqrt(np.clip(toned * np.float32(1.25), 0.0, 1.0))
+    return np.take(_GAMMA, (root * np.float32(len(_GAMMA) - 1)).astype(np.int32))

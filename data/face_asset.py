@@ -159,7 +159,8 @@ def _motion(rig: ICTRig, atlas: FaceAtlas, source: np.ndarray, faces: np.ndarray
     follows = np.abs(deltas).max(axis=(0, 2)) > 5e-5
     corners, parts = _raster(place, faces[on_map[faces].all(axis=1)].astype(np.int64), atlas.height, atlas.width)
     return {
-        "map_size": np.array([atlas.height, atlas.width], np.int32), "moving": moving.astype(np.uint16),
+        "map_size": np.array([atlas.height, atlas.width], np.int32), "atlas": np.array(atlas.fingerprint),
+        "moving": moving.astype(np.uint16),
         "texels": texels.astype(np.uint16), "texel_shares": (shares * share[moving, None]).astype(np.float32),
         "jaw_shapes": np.array(JAW_SHAPES), "jaw_vertices": np.flatnonzero(inner)[follows].astype(np.uint16),
         "jaw_deltas": deltas[:, follows].astype(np.float16),

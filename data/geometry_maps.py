@@ -12,6 +12,7 @@ back of the head ride on points of the map.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,7 +26,7 @@ from ..runtime.errors import ConfigError, InputError
 from .rig import PARTS, ICTRig, uv_islands
 
 LIP_WEIGHT = 10.0
-LID_WEIGHT = 10.0
+LID_WEIGHT = 8.0
 _SMOOTHING = 1e-3
 _EYES = ((36, (37, 38), (41, 40), 39), (42, (43, 44), (47, 46), 45))
 _SIDE_COLUMNS = 16
@@ -80,6 +81,11 @@ class FaceAtlas:
             np.concatenate([skin_place, lining_place, tongue_place]).astype(np.float32),
             importance,
         )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the layout: generator and drawn head must share it."""
+        return hashlib.sha256(self.charted.tobytes() + np.round(self.place, 3).tobytes()).hexdigest()[:16]
 
     @cached_property
     def sampler(self) -> sp.csr_matrix:
@@ -183,8 +189,8 @@ def _uv_of(rig: ICTRig, vertices: np.ndarray, material: str) -> np.ndarray:
     return uv[vertices]
 
 
-def _open_eyes(uv: np.ndarray, landmarks: np.ndarray, height: float = 0.05) -> np.ndarray:
-    """Pull the lids apart by up to 2 x ``height``, fading out over 0.07 around the slit."""
+def _open_eyes(uv: np.ndarray, landmarks: np.ndarray, height: float = 0.03) -> np.ndarray:
+    """Pull the lids apart by up to 2 x ``height``, fading out over 0.05 around the slit."""
     out = uv.copy()
     for corner, uppers, lowers, other in _EYES:
         middle = [(uv[landmarks[a]] + uv[landmarks[b]]) / 2 for a, b in zip(uppers, lowers, strict=True)]
@@ -192,7 +198,7 @@ def _open_eyes(uv: np.ndarray, landmarks: np.ndarray, height: float = 0.05) -> n
         centre, half = (slit[0, 0] + slit[-1, 0]) / 2, abs(slit[-1, 0] - slit[0, 0]) / 2
         across = np.clip((uv[:, 0] - centre) / half, -1, 1)
         above = uv[:, 1] - np.polyval(np.polyfit(slit[:, 0], slit[:, 1], 2), centre + half * across)
-        fade = (1 - across**6) ** (1 / 6) * np.exp(-((above / 0.07) ** 2)) * np.abs(np.tanh(above / 0.001))
+        fade = np.sqrt(1 - across**2) * np.exp(-((above / 0.05) ** 2)) * np.abs(np.tanh(above / 0.001))
         out[:, 1] += height * np.sign(above) * fade
     return out
 

@@ -142,7 +142,7 @@ def spread(start: float, end: float, phones: Iterable[str]) -> list[tuple[float,
 
 
 def read_emodb(path: str | Path, duration: float, releases: bool = False) -> list[tuple[float, float, str]]:
-    """Timed phones [(start s, end s, phone)] of an EmoDB .phones file; `duration` (s) ends the last one.
+    """Timed phones [(start s, end s, phone)] of an EmoDB .phones file; what lies after `duration` (s) is left out.
 
     Releases and aspiration are left out, so that a stop is its closure alone; releases=True counts them to the stop.
     """
@@ -162,4 +162,5 @@ def read_emodb(path: str | Path, duration: float, releases: bool = False) -> lis
             open_span = False
         elif spans and open_span:
             spans[-1][1] = end
-    return [timed for start, end, phones in spans for timed in spread(start, min(end, duration), phones)]
+    heard = [(start, min(end, duration), phones) for start, end, phones in spans if start < duration]
+    return [timed for span in heard for timed in spread(*span)]

@@ -184,8 +184,6 @@ def sample_prompt(style: str, intensity: float, rng: np.random.Generator, split:
               "noun": 2.0 if w.nouns else 0.0}  # fmt: skip
     if level == "medium":
         makers |= {"act": 1.2 * bool(w.acts), "phrase": 1.2 * bool(w.phrases), "other": 1.0 * bool(w.other)}
-        emoji = [c for c, (s, i) in EMOJI.items() if s == style and i >= 0.5 and split == "train"]
-        makers["emoji"] = 0.4 * bool(emoji)
     names, weights = zip(*makers.items(), strict=True)
     total = sum(weights)
     kind = names[int(rng.choice(len(names), p=[p / total for p in weights]))]
@@ -201,8 +199,6 @@ def sample_prompt(style: str, intensity: float, rng: np.random.Generator, split:
         return _fill(_pick(rng, _ADVERB), f"{degree} {_pick(rng, w.adverbs)}".strip(), rng)
     if kind == "noun":
         return _fill(_pick(rng, _NOUN), f"{_pick(rng, _AMOUNTS[level])} {_pick(rng, w.nouns)}".strip(), rng)
-    if kind == "emoji":
-        return _fill(_pick(rng, _OTHER), chr(int(_pick(rng, emoji), 16)), rng)
     options, templates = {"act": (w.acts, _ACT), "phrase": (w.phrases, _PHRASE), "other": (w.other, _OTHER)}[kind]
     phrase = _pick(rng, options)
     if "\u3040" <= phrase[0] <= "\u9fff":  # kana and Chinese characters, which stand without spaces
@@ -244,6 +240,12 @@ HELD_OUT_EMOJI: frozenset[str] = frozenset(
     "1f604 1f638 1f60a 1f61e 1f63f 1f620 1f62f 1f630 1f63c 1f62b 1f61c 1f61d 1f63b 1fae4 1f636".split()
 )
 """Emoji with a style that are never trained on."""
+
+
+def emoji_words() -> dict[str, str]:
+    """Each emoji with a style as the words that a prompt reads it as: 😡 is "very angry", 🙂 "slightly happy"."""
+    degree = {None: "", "slight": "slightly ", "medium": "", "strong": "very "}
+    return {chr(int(code, 16)): degree[level_of(value)] + style for code, (style, value) in EMOJI.items()}
 
 
 def nearest_style(codepoint: str) -> tuple[str, float] | None:

@@ -92,13 +92,13 @@ def bilabial_mass(probabilities: np.ndarray) -> np.ndarray:
 
 
 def phone_accuracy(clips: Iterable[tuple[np.ndarray, np.ndarray, TimedPhones]]) -> dict[str, float]:
-    """Frame accuracy of (probabilities (T, 42), times, phones): over all frames, and over those of speech alone."""
+    """Frame accuracy of (probabilities (T, 42), times, phones): over all labelled frames, and those of speech."""
     right = total = right_speech = speech = 0
     for probabilities, times, phones in clips:
-        bounds = np.array([phones[0][0]] + [end for _, end, _ in phones])
-        place = np.clip(np.searchsorted(bounds, times, side="right") - 1, 0, len(phones) - 1)
+        starts, ends = (np.array([phone[i] for phone in phones]) for i in (0, 1))
+        place = np.clip(np.searchsorted(starts, times, side="right") - 1, 0, len(phones) - 1)
         truth = np.array([INDEX[p] for _, _, p in phones])[place]
-        inside = (times >= bounds[0]) & (times < bounds[-1])
+        inside = (times >= starts[place]) & (times < ends[place])
         hit = (probabilities.argmax(axis=1) == truth) & inside
         spoken = inside & (truth != INDEX["sil"])
         right, total = right + hit.sum(), total + inside.sum()

@@ -20,6 +20,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from media2face.data.expressions import ExpressionSampler
+from media2face.data.geometry_maps import FaceAtlas
+from media2face.data.rig import ICTRig
 from media2face.models.gnpfa.config import GNPFAConfig
 from media2face.models.gnpfa.networks import GNPFA
 from media2face.onnx_export.metadata import write_model
@@ -91,7 +93,8 @@ def export(run: Path, data: Path, folder: Path, only: str | None = None) -> dict
     model, metrics = load_run(run)
     made = graphs(model)
     metrics = {k: v for k, v in metrics.items() if isinstance(v, float)}
-    common = {"latent_dim": model.cfg.latent_dim, "map_size": [model.cfg.height, model.cfg.width]}
+    common = {"latent_dim": model.cfg.latent_dim}
+    atlas = FaceAtlas.build(ICTRig.load(data), model.cfg.height, model.cfg.width).fingerprint
     paths: dict[str, Path] = {}
     if only is None:
         faces = torch.from_numpy(ExpressionSampler(data, "train", seed=7).sample(20_000))
@@ -105,9 +108,10 @@ def export(run: Path, data: Path, folder: Path, only: str | None = None) -> dict
         )  # fmt: skip
     space = load_model("gnpfa_to_weights", folder, "cpu").fingerprint
     for name in ("gnpfa_decoder",) if only else ("gnpfa_from_weights", "gnpfa_decoder"):
+        drawn = {"atlas": atlas, "map_size": [model.cfg.height, model.cfg.width]} if name == "gnpfa_decoder" else {}
         paths[name] = write_model(
-            to_onnx(*made[name]), name, folder, fp16=name == "gnpfa_decoder", metrics=metrics,
-            requires={"gnpfa_to_weights": space}, **common,
+            to_onnx(*made[name]), name, folder, fp16=bool(drawn), metrics=metrics,
+            requires={"gnpfa_to_weights": space}, **common, **drawn,
         )  # fmt: skip
     return paths
 

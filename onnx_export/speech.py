@@ -101,8 +101,8 @@ def export(model: SpeechEncoder, folder: str | Path, **fields) -> tuple[Path, Pa
     c = model.config
     plain_weights(model)
     for part in (model.wav2vec2.encoder, model.phone_head):
-        for weight in part.parameters():  # the network keeps what the file keeps
-            if weight.numel() >= 256:
+        for weight in part.state_dict().values():  # the network keeps what the file keeps
+            if weight.is_floating_point() and weight.numel() >= 256:
                 weight.copy_(weight.half().float())
     dynamic = {"audio": {1: "samples"}, "frames": {1: "frames"}}
     frontend = _to_onnx(Frontend(model).eval(), (torch.randn(1, 4000),), ["audio"], ["frames"], dynamic)

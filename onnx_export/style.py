@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from media2face.data.style_corpus import StyleCorpus, noise
-from media2face.data.styles import LEVEL_INTENSITY, LEVELS, STYLES, lexicon, sample_prompt
+from media2face.data.styles import LEVEL_INTENSITY, LEVELS, STYLES, emoji_words, lexicon, sample_prompt
 from media2face.runtime.tokenizer import ClipTokenizer
 
 from .metadata import write_model
@@ -104,7 +104,8 @@ def export_text(clip: nn.Module, tokenizer: ClipTokenizer, folder: str | Path, *
     return write_model(
         _to_onnx(TextTower(clip), example, "tokens"), "style_text", folder,
         dim=len(next(iter(table.values()))), context_length=clip.context_length, styles=list(STYLES), prototypes=table,
-        levels=LEVEL_INTENSITY, known_margin=calibrate(clip, tokenizer, table), lexicon=lexicon(), **fields,
+        levels=LEVEL_INTENSITY, known_margin=calibrate(clip, tokenizer, table), lexicon=lexicon(),
+        emoji=emoji_words(), **fields,
     )  # fmt: skip
 
 

@@ -18,14 +18,13 @@ import numpy as np
 import soundfile
 import soxr
 
+from .audio_defects import Cleaner, Defects
 from .clock import SAMPLE_RATE
 from .errors import AudioError
 
 log = logging.getLogger(__name__)
 
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 8_000, 192_000, 8
-CLIP_LEVEL = 0.999  # of full scale; two such samples in a row are a clipped run, a lone peak is not
-CLIP_WARN = 1e-3  # share of clipped samples from which a file is reported
 _READ_FRAMES = 32_768
 _SURROUND = 0.5
 _DIAGONAL = 2.0**-0.5
@@ -46,29 +45,6 @@ _VORBIS_ORDER = {  # FL FC FR BL BR LFE: OGG
     7: (_DIAGONAL, 1.0, _DIAGONAL, _SURROUND, _SURROUND, _SURROUND, 0.0),
     8: (_DIAGONAL, 1.0, _DIAGONAL, _SURROUND, _SURROUND, _SURROUND, _SURROUND, 0.0),
 }
-
-
-@dataclass
-class Defects:
-    """What was wrong with a signal, counted in frames (all channels of one instant) at its own rate."""
-
-    frames: int = 0
-    nonfinite: int = 0
-    clipped: int = 0
-
-    @property
-    def clipped_share(self) -> float:
-        """Share of the frames that lie in a full-scale run, 0 to 1."""
-        return self.clipped / self.frames if self.frames else 0.0
-
-    def describe(self) -> list[str]:
-        """One sentence for each defect worth a user's attention."""
-        lines = []
-        if self.nonfinite:
-            lines.append(f"{self.nonfinite} of {self.frames} samples were NaN or infinite and were replaced by 0")
-        if self.clipped_share > CLIP_WARN:
-            lines.append(f"{100 * self.clipped_share:.1f} % of the samples are clipped; lower the recording level")
-        return lines
 
 
 @dataclass(frozen=True)
@@ -179,7 +155,7 @@ class AudioFile:
         Raises:
             AudioError: the data end or break before the length the header promises.
         """
-        cleaner, resampler = _Cleaner(self.defects), StreamingResampler(self.rate, rate)
+        cleaner, resampler = Cleaner(self.defects), StreamingResampler(self.rate, rate)
         while True:
             try:
                 frames = self._file.read(_READ_FRAMES, dtype="float32", always_2d=True)
@@ -278,7 +254,7 @@ def to_16k_mono(samples: np.ndarray, rate: int) -> Audio:
         raise AudioError(f"expected float or signed integer samples, got {samples.dtype}")
     frames = samples.reshape(len(samples), -1).astype(np.float32)
     defects, resampler = Defects(), StreamingResampler(rate)
-    mono = mix_to_mono(_Cleaner(defects)(frames), _WAV_ORDER)
+    mono = mix_to_mono(Cleaner(defects)(frames), _WAV_ORDER)
     out = np.concatenate([resampler.accept(mono), resampler.finish()])
     return Audio(out, int(rate), frames.shape[1], defects)
 
@@ -290,30 +266,6 @@ def mix_to_mono(frames: np.ndarray, order: dict[int, tuple[float, ...]] = _WAV_O
         return np.ascontiguousarray(frames[:, 0], np.float32)
     shares = np.array(order.get(channels, (1.0,) * channels), np.float32)
     return frames.astype(np.float32, copy=False) @ (shares / shares.sum())
-
-
-class _Cleaner:
-    """Zeroes what is not finite and counts defects, across block borders; frames (n, channels) in and out."""
-
-    def __init__(self, defects: Defects):
-        self._defects = defects
-        self._was_full = False
-        self._was_counted = False
-
-    def __call__(self, frames: np.ndarray) -> np.ndarray:
-        finite = np.isfinite(frames)
-        if not finite.all():
-            self._defects.nonfinite += int((~finite.all(axis=1)).sum())
-            frames = np.where(finite, frames, 0.0).astype(np.float32)
-        full = (np.abs(frames) >= CLIP_LEVEL).any(axis=1)
-        before = np.concatenate([[self._was_full], full[:-1]])
-        after = np.concatenate([full[1:], [False]])
-        run = full & (before | after)
-        late = bool(full[0] and self._was_full and not self._was_counted)  # the frame before turns out to open a run
-        self._defects.clipped += int(run.sum()) + late
-        self._defects.frames += len(frames)
-        self._was_full, self._was_counted = bool(full[-1]), bool(run[-1])
-        return frames
 
 
 def _checked_rate(rate: int) -> int:

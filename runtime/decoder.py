@@ -7,7 +7,6 @@ its fingerprint.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .arkit import ARKIT_NAMES
-from .errors import InputError
+from .errors import InputError, ModelError
 from .rig_asset import RigAsset
 from .sessions import Model, load_model, require
 
@@ -42,7 +41,6 @@ class FaceDecoder:
         threads: int = 1,
     ) -> None:
         self._folder, self._providers, self._threads = weights_dir, providers, threads
-        self._lock = threading.Lock()
         self._to_weights = load_model("gnpfa_to_weights", weights_dir, providers)
         self._from_weights = self._companion("gnpfa_from_weights")
         self.latent_dim: int = int(self._to_weights.meta["latent_dim"])
@@ -69,8 +67,13 @@ class FaceDecoder:
 
     @cached_property
     def _generator(self) -> Model:
-        with self._lock:
-            return self._companion("gnpfa_decoder", self._threads)
+        model = self._companion("gnpfa_decoder", self._threads)
+        if model.meta.get("atlas") != self.rig.atlas:
+            raise ModelError(
+                f"{model.path} draws on the map {model.meta.get('atlas')!r}, face_rig.npz reads {self.rig.atlas!r}: "
+                "use weights of one release together, or build the rig again"
+            )
+        return model
 
     def weights(self, z: np.ndarray) -> np.ndarray:
         """Blendshape weights (T, 52) f32 in [0, 1], ARKit order, of latents (T, latent_dim).

@@ -39,7 +39,7 @@ class RigAsset:
         landmarks: (68,) Multi-PIE points; inner lip pairs 61-67, 62-66, 63-65, corners 48-54, eyes 36-47.
         eye_centres: (2, 3) metres, left then right.
         neck_pivot: (3,) metres, about which the head turns.
-        map_size: rows and columns of the geometry map.
+        map_size: rows and columns of the geometry map; ``atlas`` names its layout.
     """
 
     names: tuple[str, ...]
@@ -54,6 +54,7 @@ class RigAsset:
     eye_centres: np.ndarray
     neck_pivot: np.ndarray
     map_size: tuple[int, int]
+    atlas: str
     moving: np.ndarray
     texels: np.ndarray
     texel_shares: np.ndarray
@@ -93,6 +94,7 @@ class RigAsset:
         data |= {
             "parts": {str(n): (int(a), int(b)) for n, (a, b) in zip(names, ranges, strict=True)},
             "faces": np.concatenate([triangles, np.full((len(triangles), 1), -1, np.int32)], axis=1),
+            "atlas": str(data["atlas"]),
             "map_size": tuple(int(n) for n in data["map_size"]),
             "jaw_deltas": data["jaw_deltas"].astype(np.float32),
             "neutral_shares": data["neutral_shares"].astype(np.float32),

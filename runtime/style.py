@@ -81,6 +81,7 @@ class StyleEncoder:
             self._owner = np.array([self.styles.index(style) for style, _ in names])
             self._level = np.array([0.0 if s == "neutral" else meta["levels"][level] for s, level in names])
             lexicon: dict[str, str] = meta["lexicon"]
+            self._emoji = {ord(char): f" {phrase} " for char, phrase in meta["emoji"].items()} | {0xFE0F: ""}
         except (KeyError, ValueError, AttributeError) as error:
             raise ModelError(f"the record of {self._text.path} lacks what a style encoder needs ({error!r}): "
                              "export it again with media2face.onnx_export.style") from error  # fmt: skip
@@ -99,8 +100,8 @@ class StyleEncoder:
         """Embed a prompt.
 
         An empty prompt is neutral. So is one in which nothing is known, with ``known=False`` and a note that names the
-        nearest styles. A word that is nearly a listed one is read as that one, and a note says so. Only the first tokens
-        that fit the model are read; a note says so.
+        nearest styles. A word that is nearly a listed one is read as that one, and a note says so. A face emoji is read
+        as its style. Only the first tokens that fit the model are read; a note says so.
 
         Raises:
             StyleError: if ``text`` is not text, or longer than :data:`MAX_CHARACTERS`.
@@ -113,7 +114,7 @@ class StyleEncoder:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise StyleError(f"the style prompt is not valid Unicode ({error.reason}): decode it as UTF-8") from error
-        cleaned = clean(text)
+        cleaned = clean(text.translate(self._emoji))
         if not cleaned:
             return self._describe(self.neutral, note="empty prompt: neutral")
         found = self._embed(cleaned)

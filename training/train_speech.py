@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from media2face.data.speech_corpus import PhoneBatches, SpeechClip, load_corpus
 from media2face.evaluation import phones as measures
@@ -147,7 +148,8 @@ class Trainer:
         c = self.config
         batches = PhoneBatches(train, c.frames, c.batch, seed=c.seed + self.step)
         saved, evaluated, smooth = self.elapsed, self.elapsed, 0.0
-        with tqdm(total=round(c.minutes * 60), initial=round(self.elapsed), unit="s", mininterval=10) as bar:
+        bar = tqdm(total=round(c.minutes * 60), initial=round(self.elapsed), unit="s", mininterval=10)
+        with bar, logging_redirect_tqdm():
             while self.progress < 1:
                 began = time.monotonic()
                 audio, labels = (torch.from_numpy(a) for a in next(batches))

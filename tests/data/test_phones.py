@@ -78,6 +78,7 @@ def test_emodb_closures_modifiers_and_releases(tmp_path):
         (0.7, 1.0, "sil"),
     ]
     assert [c for _, _, c in timed] == ["p", "a", "I", "n", "sil"]
+    assert p.read_emodb(path, 0.55)[-1] == (0.5, 0.55, "n")  # the files' sound is cut, their labels are not
     with_releases = p.read_emodb(path, 1.0, releases=True)
     assert with_releases[0] == (0.1, 0.3, "p")
 

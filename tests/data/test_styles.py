@@ -45,8 +45,13 @@ def test_intensity_chooses_the_words():
     assert not any(w in styled for p in faint for w in words(p))
 
 
-@pytest.mark.parametrize("call", [lambda r: sample_prompt("grumbly", 0.5, r), lambda r: sample_prompt("sad", 1.5, r),
-                                  lambda r: styles.words("sad", "test"), lambda r: styles.nearest_style("41")])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r: sample_prompt("grumbly", 0.5, r), lambda r: sample_prompt("sad", 1.5, r),
+        lambda r: styles.words("sad", "test"), lambda r: styles.nearest_style("41"),
+    ],
+)  # fmt: skip
 def test_bad_arguments_say_what_is_wanted(call):
     with pytest.raises(ValueError, match="must|expected"):
         call(np.random.default_rng(0))
@@ -57,6 +62,7 @@ def test_every_emoji_is_assigned_once(shared_data):
     assert {style for style, _ in EMOJI.values()} == set(STYLES)
     assert {s for c, (s, _) in EMOJI.items() if c not in HELD_OUT_EMOJI} == set(STYLES)
     assert styles.nearest_style("1f600") == ("happy", 0.9) and styles.nearest_style("1f480") is None
+    assert styles.emoji_words()["\U0001f642"] == "slightly happy" and styles.emoji_words()["\U0001f621"] == "very angry"
     faces = json.loads((shared_data / "emoji" / "faces.json").read_text())
     assert {face["codepoint"] for face in faces} == set(EMOJI) | EMOJI_WITHOUT_STYLE
 

@@ -122,7 +122,8 @@ def test_a_stream_that_has_moved_on_is_followed():
     intake = AudioIntake()
     a = [chunk(i, i + 500) for i in range(0, 4000, 500)]
     far = [
-        Chunk("a", 60 * RATE + i, RATE, SPEECH[i : i + 500, None], 10**18 + 60 * 10**9, False) for i in range(0, 8000, 500)
+        Chunk("a", 60 * RATE + i, RATE, SPEECH[i : i + 500, None], 10**18 + 60 * 10**9, False)
+        for i in range(0, 8000, 500)
     ]
     pieces, _ = collect(intake, a + far)
     assert [p.first_sample for p in pieces if p.starts][1] == pytest.approx(60 * RATE + 500, abs=1600)
