@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         failures = runner.start()
         if failures:
             raise ModelError("; ".join(failures))
+        _check_companions({node.get_name(): node for node in runner.nodes})
         _say(f"up after {time.monotonic() - began:.1f} s on {runner.nodes[-2].provider}; sound: {runner.nodes[1].line}")
         _say(f"  ros2 topic echo /{namespace}/expression      ros2 topic hz /{namespace}/head_pose")
         screen = _Screen(watcher, options.quiet)
@@ -81,6 +82,14 @@ def run(options: argparse.Namespace) -> int:
         runner.wait(each, period=0.1 if screen.live else 0.25)
         screen.close()
     return 1 if runner.error else 0
+
+
+def _check_companions(nodes: dict) -> None:
+    from media2face.runtime.sessions import require
+
+    model = nodes["motion_sampler"].sampler.model
+    require(model, "speech", nodes["speech_encoder"].encoder.fingerprint)
+    require(model, "style", nodes["style_encoder"].encoder.fingerprint)
 
 
 class _Screen:

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
-from .geometry_maps import FaceAtlas, bilinear
+from ..runtime.rig_asset import RigAsset
+from .geometry_maps import FaceAtlas, bilinear, uv_of
 from .rig import NECK_PIVOT, PARTS, ICTRig, eye_centre, to_ros
 
 JAW_SHAPES = ("jawForward", "jawLeft", "jawRight", "jawOpen")
@@ -37,21 +38,26 @@ class _Pieces:
 
     source: list[np.ndarray] = field(default_factory=list)
     points: list[np.ndarray] = field(default_factory=list)
+    uv: list[np.ndarray] = field(default_factory=list)
     triangles: list[np.ndarray] = field(default_factory=list)
     materials: list[np.ndarray] = field(default_factory=list)
     parts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, name: str, source: np.ndarray, points: np.ndarray, tris: np.ndarray, material: np.ndarray) -> None:
+    def add(
+        self, name: str, source: np.ndarray, points: np.ndarray, uv: np.ndarray, tris: np.ndarray, material: np.ndarray
+    ) -> None:
         first = sum(map(len, self.points))
+        self.uv.append(uv)
         self.parts[name] = (first, first + len(points))
         self.source.append(source)
         self.points.append(points)
         self.triangles.append(tris + first)
         self.materials.append(material)
 
-    def add_ict(self, rig: ICTRig, name: str, tris: np.ndarray, material: str | np.ndarray) -> None:
+    def add_ict(self, rig: ICTRig, name: str, tris: np.ndarray, chart: str, material: str | np.ndarray) -> None:
         used, numbered = np.unique(tris, return_inverse=True)
-        self.add(name, used, rig.neutral[used], numbered.reshape(-1, 3), np.broadcast_to(material, len(tris)))
+        uv = uv_of(rig, used, chart)
+        self.add(name, used, rig.neutral[used], uv, numbered.reshape(-1, 3), np.broadcast_to(material, len(tris)))
 
 
 def split_quads(faces: np.ndarray) -> np.ndarray:
@@ -114,22 +120,23 @@ def build(rig: ICTRig, atlas: FaceAtlas) -> dict[str, np.ndarray]:
     lining, sockets, head = touches("mouth_socket"), touches("eye_sockets"), touches("head_neck")
     face = touches("face") & ~lining & ~sockets & ~head
     pieces = _Pieces()
-    pieces.add_ict(rig, "face", tris[face], skin_material(rig, tris[face]))
-    pieces.add_ict(rig, "head_neck", tris[head], "M_BackHead")
-    pieces.add_ict(rig, "eye_sockets", tris[sockets], "M_BackHead")
-    pieces.add_ict(rig, "mouth_socket", tris[lining], "M_MouthLining")
-    pieces.add_ict(rig, "gums", tris[touches("gums_tongue") & ~on_tongue], "M_GumsTongue")
-    pieces.add_ict(rig, "tongue", tris[on_tongue], "M_Tongue")
-    pieces.add_ict(rig, "teeth", tris[touches("teeth")], "M_Teeth")
+    pieces.add_ict(rig, "face", tris[face], "M_Face", skin_material(rig, tris[face]))
+    pieces.add_ict(rig, "head_neck", tris[head], "M_BackHead", "M_BackHead")
+    pieces.add_ict(rig, "eye_sockets", tris[sockets], "M_BackHead", "M_BackHead")
+    pieces.add_ict(rig, "mouth_socket", tris[lining], "M_BackHead", "M_MouthLining")
+    pieces.add_ict(rig, "gums", tris[touches("gums_tongue") & ~on_tongue], "M_GumsTongue", "M_GumsTongue")
+    pieces.add_ict(rig, "tongue", tris[on_tongue], "M_GumsTongue", "M_Tongue")
+    pieces.add_ict(rig, "teeth", tris[touches("teeth")], "M_Teeth", "M_Teeth")
     centres = [eye_centre(rig.neutral[slice(*PARTS[f"eye_{side}"])]) for side in ("left", "right")]
     for side, centre in zip(("left", "right"), centres, strict=True):
         points, ball, names = eyeball(centre)
-        pieces.add(f"eye_{side}", np.full(len(points), -1), points, ball, names)
+        seen = (points - centre) / np.linalg.norm(points - centre, axis=1, keepdims=True)
+        pieces.add(f"eye_{side}", np.full(len(points), -1), points, 0.5 + 0.5 * seen[:, :2], ball, names)
     pieces.parts["gums_tongue"] = (pieces.parts["gums"][0], pieces.parts["tongue"][1])
     source, names = np.concatenate(pieces.source), np.concatenate(pieces.materials)
     asset = {
         "names": np.array(ARKIT_NAMES), "neutral": to_ros(np.concatenate(pieces.points)).astype(np.float32),
-        "faces": np.concatenate(pieces.triangles).astype(np.uint16),
+        "uv": np.concatenate(pieces.uv).astype(np.float16), "faces": np.concatenate(pieces.triangles).astype(np.uint16),
         "face_material": np.array([list(MATERIALS).index(n) for n in names], np.uint8),
         "material_names": np.array(list(MATERIALS)), "material_colours": np.array(list(MATERIALS.values()), np.uint8),
         "part_names": np.array(list(pieces.parts)), "part_ranges": np.array(list(pieces.parts.values()), np.int32),
@@ -138,6 +145,17 @@ def build(rig: ICTRig, atlas: FaceAtlas) -> dict[str, np.ndarray]:
         "neck_pivot": NECK_PIVOT,
     }  # fmt: skip
     return asset | _motion(rig, atlas, source, asset["faces"])
+
+
+def identity_neutral(rig: ICTRig, asset: RigAsset, identity: np.ndarray) -> np.ndarray:
+    """Rest pose (V, 3), metres in REP-103 axes, of ICT coefficients (100,) in the topology of the drawn head."""
+    out = asset.neutral.copy()
+    known = asset.source >= 0
+    out[known] = to_ros(rig.rest(identity, asset.source[known]))
+    for side, centre in zip(("left", "right"), asset.eye_centres, strict=True):
+        ball = slice(*PARTS[f"eye_{side}"])
+        out[slice(*asset.parts[f"eye_{side}"])] += to_ros(eye_centre(rig.rest(identity)[ball])) - centre
+    return out
 
 
 def _motion(rig: ICTRig, atlas: FaceAtlas, source: np.ndarray, faces: np.ndarray) -> dict[str, np.ndarray]:

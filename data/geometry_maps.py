@@ -59,17 +59,17 @@ class FaceAtlas:
         if height < 48 or width < 48 + _SIDE_COLUMNS:
             raise ConfigError(f"expected a map of at least 48 x {48 + _SIDE_COLUMNS} texels, got {height} x {width}")
         skin = np.arange(*PARTS["face"])
-        uv = _open_eyes(_uv_of(rig, skin, "M_Face"), rig.landmarks)
+        uv = _open_eyes(uv_of(rig, skin, "M_Face"), rig.landmarks)
         motion = np.sqrt(np.linalg.norm(rig.deltas[:, skin], axis=2).max(axis=0))
         motion[near(rig, skin, range(36, 48), 0.6)] *= _LID_ROOM
         uv = np.stack([_spread(uv[:, 0], motion), _spread(uv[:, 1], motion)], axis=1)
         skin_place = _fit_box(uv, 0, 0, height, width - _SIDE_COLUMNS)
         lining = np.arange(*PARTS["mouth_socket"])
-        uv = _uv_of(rig, lining, "M_BackHead")
+        uv = uv_of(rig, lining, "M_BackHead")
         left, split = width - _SIDE_COLUMNS + 1, round(0.72 * height)
         lining_place = _fit_box(uv, 1, left, split - 2, _SIDE_COLUMNS - 2)
         tongue = np.flatnonzero(np.abs(rig.deltas[ARKIT_INDEX["tongueOut"]]).max(axis=1) > 0)
-        uv = _uv_of(rig, tongue, "M_GumsTongue")
+        uv = uv_of(rig, tongue, "M_GumsTongue")
         tongue_place = _fit_box(uv, split + 1, left, height - split - 2, _SIDE_COLUMNS - 2)
         importance = np.ones(len(skin) + len(lining) + len(tongue), np.float32)
         importance[near(rig, skin, range(36, 48), 0.4)] = LID_WEIGHT
@@ -178,7 +178,12 @@ def near(rig: ICTRig, vertices: np.ndarray, landmarks: range, reach: float) -> n
     return np.flatnonzero(tree.query(rig.neutral[vertices])[0] < reach)
 
 
-def _uv_of(rig: ICTRig, vertices: np.ndarray, material: str) -> np.ndarray:
+def uv_of(rig: ICTRig, vertices: np.ndarray, material: str) -> np.ndarray:
+    """ICT's UV point (n, 2) of each vertex within one material; of several (at a seam) the last.
+
+    Raises:
+        InputError: if a vertex has none there.
+    """
     faces = rig.face_material == rig.material_names.index(material)
     _, vertex = uv_islands(rig.faces[faces], rig.uv_faces[faces], len(rig.uv))
     uv = np.full((len(rig.neutral), 2), np.nan)

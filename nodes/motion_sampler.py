@@ -39,7 +39,7 @@ class MotionSamplerNode(AvatarNode):
         Param("temperature", DEFAULTS.temperature, "scale of the noise; 0 is the most likely motion", 0.0, 2.0),
         Param("guidance_style", DEFAULTS.guidance_style, "s_P of equation 9", -5.0, 10.0),
         Param("guidance_audio", DEFAULTS.guidance_audio, "s_A of equation 9", -5.0, 10.0),
-        Param("horizon", 0.6, "how far ahead of presentation motion is sampled, s", 0.2, 1.0),
+        Param("horizon", 0.6, "how far ahead of presentation motion is sampled, s; changes reach back 1 s", 0.2, 10.0),
     )
 
     def setup(self) -> None:
@@ -86,11 +86,13 @@ class MotionSamplerNode(AvatarNode):
             raise InputError(f"expected features of {self.sampler.audio_dim} values, got dim {message.dim}")
         if abs(message.rate - 50.0) > 1e-3:
             raise InputError(f"expected features at 50 Hz, got {message.rate:g} Hz")
+        data = np.frombuffer(message.data, np.float32).reshape(-1, message.dim)
+        if not np.isfinite(data).all():
+            raise InputError("speech features hold NaN or infinite values: check the speech encoder's input")
         anchor = to_ns(message.header.stamp)
         if message.utterance not in self.anchors:
             self.anchors = dict(list(self.anchors.items())[-31:]) | {message.utterance: anchor}
         start = self.timeline.begin(message.utterance, anchor)
-        data = np.frombuffer(message.data, np.float32).reshape(-1, message.dim)
         if len(data):
             self.live.accept(message.utterance, start, message.first_feature, data)
         if message.last:
@@ -128,7 +130,7 @@ class MotionSamplerNode(AvatarNode):
                 f"{request.utterance!r} is not being spoken" if request.utterance else "nothing is being spoken"
             )
             return response
-        stopped = self.live.waiting()
+        stopped = list(dict.fromkeys([speaking, *self.live.waiting()]))
         utterance, frames = self.live.interrupt(now)
         self.stopped = [*self.stopped, *stopped][-256:]
         self.timeline.stop(now)

@@ -17,7 +17,7 @@ import numpy as np
 from .clock import FPS, features_needed
 from .intake import GRID_FEATURES, GRID_FRAMES
 from .presentation import NS, frame_offset
-from .sampler import MotionFrame, MotionSampler
+from .sampler import MotionFrame, MotionSampler, SamplerStream
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,16 @@ class _Utterance:
     samples: int | None = None
 
 
+@dataclass
+class _Spoken:
+    """An utterance whose motion has been sampled, and that may still be heard."""
+
+    utterance: str
+    stream: SamplerStream
+    start: int
+    frame0: int
+
+
 class LiveMotion:
     """What the node ``motion_sampler`` calls.
 
@@ -62,6 +72,7 @@ class LiveMotion:
     """
 
     def __init__(self, sampler: MotionSampler, seed: int = 0, horizon: float = 0.6) -> None:
+        self._sampler, self._seed = sampler, seed
         self.stream = sampler.stream(seed)
         self.counts: Counter[str] = Counter()
         self.steps = self._full_steps = sampler.config.steps
@@ -69,7 +80,9 @@ class LiveMotion:
         self._queue: OrderedDict[str, _Utterance] = OrderedDict()
         self._current: str | None = None
         self._frame0 = self._feature0 = self._features_end = 0
+        self._style: StyleChange | None = None
         self._later: list[StyleChange] = []
+        self._before: _Spoken | None = None
         self._recent: deque[tuple[int, np.ndarray]] = deque()
 
     @property
@@ -115,9 +128,8 @@ class LiveMotion:
 
     def speaking(self, now: int) -> str | None:
         """The utterance that is being said at ``now``, or is about to be."""
-        if self._current is None or (self.stream.finished and now >= self._present(self.next_frame)):
-            return None
-        return self._current
+        heard = self._heard(now)
+        return heard.utterance if heard else None
 
     def waiting(self) -> list[str]:
         """The present utterance and those that wait, in order."""
@@ -144,7 +156,7 @@ class LiveMotion:
             self._close_current()
             return None
         self._shed(now)
-        frames = [self._absolute(f) for f in self.stream.frames_ready(limit=1)]
+        frames = [_shifted(f, self._frame0) for f in self.stream.frames_ready(limit=1)]
         return self._current, frames, self.stream.finished
 
     def set_style(self, change: StyleChange, soon: int) -> None:
@@ -161,6 +173,7 @@ class LiveMotion:
             frame = self.frame_at(soon)
         local = None if frame is None else max(frame - self._frame0, 0)
         self.stream.set_style(change.vector, change.strength, local, change.ramp)
+        self._style = change
 
     def add_keyframe(
         self, frame: int | None, soon: int, latent: np.ndarray, rotvec: np.ndarray | None,
@@ -178,14 +191,14 @@ class LiveMotion:
 
     def interrupt(self, now: int) -> tuple[str, list[MotionFrame]] | None:
         """Stop speaking at ``now``: (utterance, frames that ease to rest); whatever waits is dropped as well."""
-        utterance = self.speaking(now)
-        if utterance is None:
+        heard = self._heard(now)
+        if heard is None:
             return None
-        at = max(self.frame_at(now) + 1 - self._frame0, 0)
-        frames = [self._absolute(f) for f in self.stream.interrupt(at)]
+        at = max((now - heard.start) * FPS // NS + 1 - heard.frame0, 0)
+        frames = [_shifted(f, heard.frame0) for f in heard.stream.interrupt(at)]
         self._queue.clear()
-        self._current = None
-        return utterance, frames
+        self._current = self._before = None
+        return heard.utterance, frames
 
     def frame_at(self, moment: int) -> int:
         """The frame of the present utterance that is seen at ``moment`` (ns), not below 0."""
@@ -197,8 +210,19 @@ class LiveMotion:
     def _present(self, frame: int) -> int:
         return self._queue[self._current].start + frame_offset(frame)
 
-    def _absolute(self, f: MotionFrame) -> MotionFrame:
-        return MotionFrame(f.index + self._frame0, f.revision, f.latent, f.head_rotvec, f.head_translation)
+    def _heard(self, now: int) -> _Spoken | None:
+        """What is said at ``now``: the present utterance, or the one before where that has not begun."""
+        before, current = self._before, None
+        if self._current is not None:
+            start = self._queue[self._current].start
+            current = _Spoken(self._current, self.stream, start, self._frame0)
+        for spoken in (before, current):
+            if spoken is None or (spoken is before and current is not None and now >= current.start):
+                continue
+            end = spoken.start + frame_offset(spoken.frame0 + spoken.stream.next_frame)
+            if now < end or not spoken.stream.finished:
+                return spoken
+        return None
 
     def _open_next(self) -> None:
         self._current = next(iter(self._queue), None)
@@ -217,12 +241,16 @@ class LiveMotion:
         self._frame0, self._feature0 = tenth * GRID_FRAMES, tenth * GRID_FEATURES
         self._features_end = self._feature0
         self._recent.clear()
-        self.stream.reset()
+        self.stream = self._sampler.stream(self._seed)
+        self.stream.set_steps(self.steps)
+        if self._style:
+            self.stream.set_style(self._style.vector, self._style.strength, ramp_s=0.0)
         mine = [c for c in self._later if c.utterance == self._current]
         self._later = [c for c in self._later if c.utterance != self._current]
         for change in mine:
             local = None if change.frame is None else max(change.frame - self._frame0, 0)
             self.stream.set_style(change.vector, change.strength, local, change.ramp)
+            self._style = change
 
     def _feed(self, first: int, features: np.ndarray) -> None:
         if first > self._features_end + GAP_FEATURES:
@@ -245,7 +273,8 @@ class LiveMotion:
             self.stream.input_finished(local)
 
     def _close_current(self) -> None:
-        self._queue.pop(self._current, None)
+        closed = self._queue.pop(self._current)
+        self._before = _Spoken(self._current, self.stream, closed.start, self._frame0)
         self._current = None
         self._open_next()
 
@@ -292,3 +321,7 @@ class LiveMotion:
         self.counts["frames left out to catch up"] += max(self.next_frame - lost, 0)
         if self._queue[self._current].samples is not None:
             self._finish_current()
+
+
+def _shifted(f: MotionFrame, by: int) -> MotionFrame:
+    return MotionFrame(f.index + by, f.revision, f.latent, f.head_rotvec, f.head_translation)

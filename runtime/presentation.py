@@ -97,16 +97,18 @@ class FrameQueue:
         """Take consecutive frames of an utterance whose frame 0 is seen at ``start``; returns how many were taken."""
         known = self._revision.get(utterance)
         if known is None:
-            self._open(utterance, start)
+            self._forget()
         elif revision < known and first < self._next[utterance]:
             self.counts["frames of an old revision"] += len(values)
             return 0
-        elif utterance != self._newest:
+        elif utterance != self._newest and revision <= known:
             self.counts["frames of an old utterance"] += len(values)
             return 0
         if known is None or revision > known:
-            self._waiting = [q for q in self._waiting if q.utterance != utterance or q.frame < first]
+            begin = start + frame_offset(first)
+            self._waiting = [q for q in self._waiting if q.present < begin]
             self._next[utterance] = first
+            self._newest = utterance
         self._revision[utterance] = revision
         expected = self._next[utterance]
         if first > expected:
@@ -138,9 +140,7 @@ class FrameQueue:
         """When :meth:`due` will have something, or None."""
         return self._waiting[0].present - self.ahead if self._waiting else None
 
-    def _open(self, utterance: str, start: int) -> None:
-        self._waiting = [q for q in self._waiting if q.present < start]
-        self._newest = utterance
+    def _forget(self) -> None:
         if len(self._revision) >= KEPT:
             oldest = next(iter(self._revision))
             del self._revision[oldest], self._next[oldest]

@@ -32,6 +32,7 @@ class RigAsset:
     Attributes:
         names: the 52 shapes, ARKit order.
         neutral: (V, 3) f32 metres, REP-103 axes, mean identity.
+        uv: (V, 2) f32 texture coordinates: ICT's, one tile per material, and the gaze's plane on the eyeballs.
         faces: (F, 4) int32 vertices, -1 in the fourth place (all are triangles).
         face_material: (F,) uint8 into ``material_names``; ``material_colours`` (n, 3) uint8 sRGB.
         parts: name -> (first, last) vertex range, last excluded. Parts are contiguous; ``gums_tongue`` holds two.
@@ -44,6 +45,7 @@ class RigAsset:
 
     names: tuple[str, ...]
     neutral: np.ndarray
+    uv: np.ndarray
     faces: np.ndarray
     face_material: np.ndarray
     material_names: tuple[str, ...]
@@ -96,6 +98,7 @@ class RigAsset:
             "faces": np.concatenate([triangles, np.full((len(triangles), 1), -1, np.int32)], axis=1),
             "atlas": str(data["atlas"]),
             "map_size": tuple(int(n) for n in data["map_size"]),
+            "uv": data["uv"].astype(np.float32),
             "jaw_deltas": data["jaw_deltas"].astype(np.float32),
             "neutral_shares": data["neutral_shares"].astype(np.float32),
         }

@@ -156,5 +156,6 @@ def sound_system():
     try:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: the wheel is there, libportaudio2 is not
-        raise AudioError(f"no sound system ({error}): install sounddevice and libportaudio2, or use files") from error
+        why = f"no microphone or loudspeaker ({error}): install sounddevice and libportaudio2, or use files"
+        raise AudioError(why) from error
     return sounddevice

@@ -4,6 +4,7 @@
 
 Training is bounded by time, not by steps: the learning rate follows a cosine over ``--minutes``. It resumes from the
 last checkpoint of ``--out`` (written every three minutes) and keeps an exponential moving average, which is exported.
+The network runs in bfloat16 autocast (2.5 times faster than float32 on an AVX-512 core), the losses in float32.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from media2face.evaluation.lips import lip_rig
 from media2face.models.media2face.config import CONFIGS, DenoiserConfig
 from media2face.models.media2face.losses import denoiser_loss, masked_mean
 from media2face.models.media2face.network import Denoiser
+from media2face.onnx_export.media2face import load_run
 from media2face.runtime.schedulers import cosine_alphas
 from media2face.training import checkpoint
 from media2face.training.lip_loss import LipReader
@@ -114,8 +116,11 @@ def noise_times(config: DenoiserConfig, size: int, length: int, rng: np.random.G
     return torch.from_numpy(noised * t[:, None]), torch.from_numpy(noised.astype(np.float32))
 
 
-def train(cache: Path, out: Path, data_folder: Path, config: DenoiserConfig, settings: TrainSettings) -> Denoiser:
-    """Train until the time is over; returns the averaged network."""
+def train(
+    cache: Path, out: Path, data_folder: Path, config: DenoiserConfig, settings: TrainSettings,
+    start: Path | None = None,
+) -> Denoiser:  # fmt: skip
+    """Train until the time is over, from scratch or from the run ``start``; returns the averaged network."""
     rng = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
     data, held_out = Windows(cache, "train", SHARES), Windows(cache, "val", SHARES)
@@ -123,9 +128,14 @@ def train(cache: Path, out: Path, data_folder: Path, config: DenoiserConfig, set
     alphas = torch.from_numpy(cosine_alphas(config.train_steps)).float()
     lips = LipReader(mean, std, config.latent_dim, lip_rig(data_folder))
 
-    network = Denoiser(config)
+    network = load_run(start)[0].requires_grad_(True).train() if start else Denoiser(config)
+    if config.phones:
+        head = np.load(cache / "phone_head.npz")
+        network.audio_in.phone_head.load_state_dict({k: torch.from_numpy(head[k]) for k in ("weight", "bias")})
     average = checkpoint.Average(network)
-    optimizer = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=0.01)
+    network.train()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, settings.rate, weight_decay=0.01)
     step, spent = 0, 0.0
     path = out / "checkpoint.safetensors"
     if path.exists():
@@ -151,13 +161,16 @@ def train(cache: Path, out: Path, data_folder: Path, config: DenoiserConfig, set
         )
         has_style = torch.from_numpy((generator.random(size) >= config.drop_style).astype(np.float32))
         has_audio = torch.from_numpy((generator.random(size) >= config.drop_all).astype(np.float32))
-        predicted = net(x, t, audio, style, has_audio, has_style)
+        with torch.autocast(clean.device.type, torch.bfloat16):
+            predicted = net(x, t, audio, style, has_audio, has_style)
+        predicted = predicted.float()
         parts = denoiser_loss(config, clean, predicted, noised)
         parts["lips"] = masked_mean(lips.error(clean, predicted), noised * has_audio.unsqueeze(-1))
         parts["total"] = parts["total"] + config.weight_lips * parts["lips"]
         return parts
 
     limit = settings.minutes * 60
+    average.network.eval()
     bar = tqdm(total=round(limit), initial=round(spent), unit="s", desc="denoiser")
     began, saved = time.monotonic() - spent, time.monotonic()
     smooth: dict[str, float] = {}
@@ -200,6 +213,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder written by training.motion_cache")
     parser.add_argument("--out", type=Path, required=True, help="run folder: checkpoint, config, TensorBoard curves")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the ICT rig")
+    parser.add_argument("--start-from", type=Path, metavar="RUN", help="start from the averaged network of another run")
     parser.add_argument("--config", choices=CONFIGS, default="edge")
     parser.add_argument("--minutes", type=float, default=TrainSettings.minutes)
     parser.add_argument("--batch", type=int, default=TrainSettings.batch)
@@ -216,7 +230,7 @@ def main() -> None:
         audio_dim=int(np.load(options.cache / "features.npy", mmap_mode="r").shape[-1]),
     )
     settings = TrainSettings(options.minutes, options.batch, options.rate, seed=options.seed)
-    train(options.cache, options.out, options.data, config, settings)
+    train(options.cache, options.out, options.data, config, settings, options.start_from)
 
 
 if __name__ == "__main__":

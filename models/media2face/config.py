@@ -20,6 +20,9 @@ class DenoiserConfig:
     # conditions
     audio_dim: int = 192
     style_dim: int = 128
+    phones: int = 42  # > 0: the network hears the encoder's phone posteriors ...
+    prosody_dim: int = 8  # ... and so many projections of the features; 0 phones: the features themselves
+    drop_prosody: float = 0.5
     style_tokens: int = 4  # one embedding spread over a few tokens, so that it is heard beside 200 audio tokens
 
     # transformer decoder
@@ -46,9 +49,11 @@ class DenoiserConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(f"width {self.width} must give each of {self.heads} heads an even number of channels")
-        for name in ("drop_style", "drop_all"):
+        for name in ("drop_style", "drop_all", "drop_prosody"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is a probability, got {getattr(self, name)}")
+        if self.phones < 0 or self.prosody_dim < 1:
+            raise ValueError(f"phones must be >= 0 and prosody_dim >= 1, got {self.phones} and {self.prosody_dim}")
         if not 8 <= self.window <= self.max_frames:
             raise ValueError(f"window must lie within 8 and max_frames={self.max_frames}, got {self.window}")
 

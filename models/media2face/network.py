@@ -9,6 +9,7 @@ What differs from the paper:
   t = 0 in the same pass. The paper's case is all times equal.
 * Positions are rotary, and the attention to audio is biased to the frame's own time with one slope a head
   (as ALiBi does), so that a few thousand steps suffice to find the alignment.
+* Speech enters through the encoder's phone head (:class:`PhoneBottleneck`), unless the encoder has none.
 """
 
 from __future__ import annotations
@@ -80,6 +81,33 @@ class Block(nn.Module):
         return x + self.feed_forward(self.norms[2](x))
 
 
+class PhoneBottleneck(nn.Module):
+    """Speech features through the encoder's own phone head: what strangers' voices share.
+
+    A network that reads 192 hidden channels learns the voices it was trained on; phone posteriors carry over to
+    voices it never heard. The encoder's linear phone head is copied in and stays frozen. A few free projections, often
+    hidden in training, carry prosody.
+    """
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.phone_head = nn.Linear(config.audio_dim, config.phones).requires_grad_(False)
+        self.prosody = nn.Linear(config.audio_dim, config.prosody_dim)
+        self.out = nn.Linear(config.phones + config.prosody_dim, config.width)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        logits = self.phone_head(audio)
+        prosody = torch.tanh(self.prosody(audio))
+        if self.training:
+            shape = (audio.shape[0], 1, 1)
+            # other voices, other certainty
+            logits = logits * torch.empty(shape, device=audio.device).uniform_(0.6, 1.2)
+            prosody = prosody * (torch.rand(shape, device=audio.device) >= self.config.drop_prosody)
+        certain = logits.log_softmax(dim=-1).clamp(min=-8.0) / 4.0 + 1.0
+        return self.out(torch.cat([certain, prosody], dim=-1))
+
+
 class Denoiser(nn.Module):
     """Predicts the clean head motion X_0 from a noisy one.
 
@@ -92,7 +120,10 @@ class Denoiser(nn.Module):
         width = config.width
         self.state_in = nn.Linear(config.state_dim, width)
         self.time_in = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.audio_in = nn.Sequential(nn.LayerNorm(config.audio_dim), nn.Linear(config.audio_dim, width))
+        if config.phones:
+            self.audio_in = PhoneBottleneck(config)
+        else:
+            self.audio_in = nn.Sequential(nn.LayerNorm(config.audio_dim), nn.Linear(config.audio_dim, width))
         self.style_in = nn.Linear(config.style_dim, config.style_tokens * width)
         self.null_audio = nn.Parameter(torch.zeros(width))
         self.null_style = nn.Parameter(torch.zeros(config.style_tokens, width))

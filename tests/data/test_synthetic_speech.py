@@ -65,3 +65,20 @@ def test_rendered_clips_have_exact_times(engine, program, voice, language, tmp_p
         vowels = np.concatenate([samples[int(a * rate) : int(b * rate)] for a, b, p in times if p in "aAeEiIoOuU"])
         silence = np.concatenate([samples[int(a * rate) : int(b * rate)] for a, b, p in times if p == "sil"])
         assert vowels.std() > 5 * silence.std()
+
+
+def test_a_stop_gets_the_silence_of_its_closure():
+    """Sound to 0.5 s, silence to 0.58 s, burst: the label that began at the burst begins where the sound stops."""
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.standard_normal(16_000).astype(np.float32)
+    x[8000:9280] = 0
+    timed = [(0.0, 0.1, "sil"), (0.1, 0.58, "a"), (0.58, 0.62, "p"), (0.62, 1.0, "a")]
+    moved = synthetic_speech.claim_closures(x, timed)
+    assert moved[2] == (pytest.approx(0.5, abs=0.003), 0.62, "p") and moved[1][1] == moved[2][0]
+    assert synthetic_speech.claim_closures(x, moved) == moved
+    assert synthetic_speech.claim_closures(x, [(*t[:2], t[2].replace("p", "m")) for t in timed])[2][0] == 0.58
+
+
+def test_tidy_phones_cover_the_clip():
+    tidied = synthetic_speech.tidy([(0.1, 0.3, "a"), (0.35, 0.9, "m"), (0.9, 1.4, "sil")], 1.0)
+    assert tidied == [[0.0, 0.3, "a"], [0.3, 0.9, "m"], [0.9, 1.0, "sil"]]

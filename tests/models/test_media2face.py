@@ -9,7 +9,9 @@ from media2face.models.media2face.config import DenoiserConfig  # noqa: E402
 from media2face.models.media2face.losses import denoiser_loss, simple_loss, smooth_loss, velocity_loss  # noqa: E402
 from media2face.models.media2face.network import Denoiser  # noqa: E402
 
-SMALL = DenoiserConfig(layers=2, width=64, feed_forward=128, latent_dim=10, audio_dim=12, style_dim=8, window=16)
+SMALL = DenoiserConfig(
+    layers=2, width=64, feed_forward=128, latent_dim=10, audio_dim=12, style_dim=8, window=16, phones=5
+)
 
 
 @pytest.fixture

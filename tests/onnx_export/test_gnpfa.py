@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,11 @@ from media2face.training import checkpoint
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of edge size with random weights everywhere, zero-started layers too."""
+    """A small run with random weights everywhere, zero-started layers too."""
     torch.manual_seed(0)
-    model = GNPFA(GNPFAConfig.edge())
+    model = GNPFA(replace(
+        GNPFAConfig.edge(), height=48, width=64, encoder_channels=(4, 6, 8, 8), generator_channels=(4, 6, 8, 8)
+    ))  # fmt: skip
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.03)
     folder = tmp_path_factory.mktemp("run")

@@ -1,8 +1,11 @@
 """Prompts good and bad through the shipped style encoder."""
 
 import io
+import struct
 import subprocess
 import sys
+import time
+import zlib
 
 import numpy as np
 import pytest
@@ -139,8 +142,15 @@ class TestImages:
             encoder.encode_image(source)
 
     def test_a_decompression_bomb_is_refused_before_decoding(self, encoder):
-        with pytest.raises(StyleError):
-            encoder.encode_image(_png(60_000, 40_000, "1"))
+        def chunk(kind: bytes, body: bytes) -> bytes:
+            return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 40_000, 8, 2, 0, 0, 0))
+        bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1_000_000))) + chunk(b"IEND", b"")
+        start = time.perf_counter()
+        with pytest.raises(StyleError, match="pixels"):
+            encoder.encode_image(bomb)
+        assert time.perf_counter() - start < 1.0
 
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F", "CMYK", "YCbCr", "HSV"])
     def test_every_mode_is_read_and_left_as_it_was(self, encoder, mode):

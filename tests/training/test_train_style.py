@@ -69,5 +69,5 @@ def test_text_training_learns(material, tmp_path, monkeypatch):
 
     before = error()
     monkeypatch.setattr(train_style, "text_batch", lambda *_: (tokens, labels))  # one batch, over and over
-    train_style.train_text(model, tokenizer, corpus, tmp_path, 40, 32)
+    train_style.train_text(model, tokenizer, corpus, tmp_path, 120, 32)
     assert error() < 0.5 * before
