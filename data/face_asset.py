@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
 from ..runtime.rig_asset import RigAsset
 from .geometry_maps import FaceAtlas, bilinear, uv_of
+from .lip_seal import seal_fields
 from .rig import NECK_PIVOT, PARTS, ICTRig, eye_centre, to_ros
 
 JAW_SHAPES = ("jawForward", "jawLeft", "jawRight", "jawOpen")
@@ -174,12 +175,15 @@ def _motion(rig: ICTRig, atlas: FaceAtlas, source: np.ndarray, faces: np.ndarray
     texels, shares = bilinear(place[moving], atlas.height, atlas.width)
     jaw = np.array([ARKIT_INDEX[n] for n in JAW_SHAPES])
     deltas = to_ros(rig.deltas[jaw][:, source[inner]])
+    seal = seal_fields(rig, source[moving])
+    sealed = np.abs(seal).max(axis=0) > 1e-3
     follows = np.abs(deltas).max(axis=(0, 2)) > 5e-5
     corners, parts = _raster(place, faces[on_map[faces].all(axis=1)].astype(np.int64), atlas.height, atlas.width)
     return {
         "map_size": np.array([atlas.height, atlas.width], np.int32), "atlas": np.array(atlas.fingerprint),
         "moving": moving.astype(np.uint16),
         "texels": texels.astype(np.uint16), "texel_shares": (shares * share[moving, None]).astype(np.float32),
+        "seal_vertices": moving[sealed].astype(np.uint16), "seal_fields": seal[:, sealed].astype(np.float16),
         "jaw_shapes": np.array(JAW_SHAPES), "jaw_vertices": np.flatnonzero(inner)[follows].astype(np.uint16),
         "jaw_deltas": deltas[:, follows].astype(np.float16),
         "neutral_corners": corners.astype(np.uint16), "neutral_shares": parts.astype(np.float16),

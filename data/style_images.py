@@ -72,10 +72,15 @@ class StyleImages:
         self.portraits = portraits[:part] if split == "train" else portraits[part:]
         self.by_style = {s: [i for i, c in enumerate(self.codes) if EMOJI[c][0] == s] for s in STYLES}
 
+    @staticmethod
+    def without_style_of(count: int) -> int:
+        """How many of ``count`` drawn pictures show nothing of the kind; they come last."""
+        return int(round(count * _BALANCE))
+
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """(pictures (count, 3, size, size), labels (count, 15)); styles are equally frequent."""
         torch_rng = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        empty = int(round(count * _BALANCE))
+        empty = self.without_style_of(count)
         present = [s for s in STYLES if self.by_style[s]]
         chosen = [self.by_style[s][int(rng.integers(len(self.by_style[s])))]
                   for s in (present[int(rng.integers(len(present)))] for _ in range(count - empty))]  # fmt: skip
@@ -97,7 +102,7 @@ class StyleImages:
 def backgrounds(count: int, size: int, rng: torch.Generator) -> Tensor:
     """Plain colours, gradients and soft noise (count, 3, size, size) in [0, 1]."""
     plain = torch.rand(count, 3, 1, 1, generator=rng).expand(-1, -1, size, size)
-    coarse = [int(c) for c in (1 + torch.randint(1, 12, (count,), generator=rng))]
+    coarse = [int(c) if c < 12 else size for c in torch.randint(1, 14, (count,), generator=rng)]
     grids = [torch.rand(1, 3, c, c, generator=rng) for c in coarse]
     noisy = torch.cat([F.interpolate(g, (size, size), mode="bilinear") for g in grids])
     mix = (torch.rand(count, 1, 1, 1, generator=rng) * 2 - 0.6).clamp(0, 1)

@@ -90,14 +90,13 @@ def image_scores(encoder: StyleEncoder, data: Path, seed: int = 6) -> dict[str, 
     pictures = StyleImages(data, 64, "held_out")
     rng = np.random.default_rng(seed)
     images, labels = pictures.draw(300, rng)
-    hits, empty = [], []
+    hits = []
     for image, label in zip(images.numpy(), labels.numpy(), strict=True):
         found = encoder.encode_image(Image.fromarray((image.transpose(1, 2, 0) * 255).astype(np.uint8)))
-        if label[0] == 1:
-            empty.append(found.style == "neutral")
-        else:
-            hits.append(found.style == STYLES[int(label[1:].argmax()) + 1])
-    scores["held_out_emoji_disguised"], scores["pictures_without_style_to_neutral"] = _share(hits), _share(empty)
+        hits.append(found.style == (STYLES[int(label[1:].argmax()) + 1] if label[0] < 1 else "neutral"))
+    emoji = len(hits) - pictures.without_style_of(len(hits))
+    scores["held_out_emoji_disguised"] = _share(hits[:emoji])
+    scores["pictures_without_style_to_neutral"] = _share(hits[emoji:])
     return scores
 
 

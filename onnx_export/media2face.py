@@ -9,13 +9,17 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from safetensors import safe_open
 
+from media2face.models.gnpfa.networks import Mapping
 from media2face.models.media2face.config import DenoiserConfig
 from media2face.models.media2face.network import Denoiser
 from media2face.onnx_export.metadata import write_model
+from media2face.onnx_export.shipped import shipped_mapping
+from media2face.runtime.arkit import MOUTH_NAMES, indices
 
 INPUTS = ("x", "t", "audio", "style", "has_audio", "has_style")
 
@@ -49,16 +53,27 @@ def load_run(run: Path) -> tuple[Denoiser, dict]:
     return network.eval(), record
 
 
+def mouth_axes(std: np.ndarray, mapping: Mapping, latent_dim: int) -> np.ndarray:
+    """Directions of the standardised latent that move jaw and mouth, to first order of M': orthonormal (r, latent_dim).
+
+    The sampler gives these less noise than brows, eyes and head (its ``mouth_temperature``).
+    """
+    rows = mapping.affine.weight.detach().numpy()[indices(MOUTH_NAMES)] * std[None, :latent_dim]
+    _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
+    return axes[sizes > 0.02 * sizes[0]]
+
+
 def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path:
     """Write ``<folder>/<name>.onnx`` from a training run and the cache it was trained on."""
     network, record = load_run(run)
     data = json.loads((cache / "index.json").read_text())
     config = network.config
+    axes = mouth_axes(np.array(record["std"]), shipped_mapping(folder=folder), config.latent_dim)
     return write_model(
         denoiser_graph(network), name, folder,
         latent_dim=config.latent_dim, audio_dim=config.audio_dim, style_dim=config.style_dim,
         train_steps=config.train_steps, mean=record["mean"], std=record["std"], rest=data["rest"],
-        neutral_style=data["neutral_style"],
+        neutral_style=data["neutral_style"], mouth_axes=np.round(axes, 5).tolist(),
         requires={"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
     )  # fmt: skip
 

@@ -16,7 +16,8 @@ from media2face.runtime.tokenizer import ClipTokenizer
 
 from .metadata import write_model
 
-_PROMPTS = 60
+_PROMPTS = 60  # per style and level, for its mean direction
+_MEANINGLESS = 400  # texts, for the threshold of what is known
 
 
 class TextTower(nn.Module):
@@ -93,7 +94,7 @@ def calibrate(clip: nn.Module, tokenizer: ClipTokenizer, table: dict, false_rate
     """Margin that ``false_rate`` of meaningless held-out texts exceed: above it, a text of unlisted words is known."""
     rng = np.random.default_rng(12)
     corpus = StyleCorpus(tokenizer, "held_out")
-    texts = [noise(rng, "held_out") if i % 2 else corpus.sentence(rng) for i in range(400)]
+    texts = [noise(rng, "held_out") if i % 2 else corpus.sentence(rng) for i in range(_MEANINGLESS)]
     return float(np.quantile(style_margin(embed_texts(clip, tokenizer, texts), table), 1 - false_rate))
 
 
@@ -109,9 +110,13 @@ def export_text(clip: nn.Module, tokenizer: ClipTokenizer, folder: str | Path, *
     )  # fmt: skip
 
 
-def export_image(clip: nn.Module, folder: str | Path, **fields) -> Path:
-    """Write ``style_image.onnx``: image (B, 3, S, S) RGB in [0, 1] -> embedding (B, D)."""
+def export_image(clip: nn.Module, folder: str | Path, known_similarity: float = 0.55, **fields) -> Path:
+    """Write ``style_image.onnx``: image (B, 3, S, S) RGB in [0, 1] -> embedding (B, D).
+
+    A picture whose nearest style has a cosine below ``known_similarity`` is unknown to the runtime, hence neutral.
+    """
     size = clip.visual.image_size
     size = size[0] if isinstance(size, (tuple, list)) else int(size)
     model = _to_onnx(ImageTower(clip), torch.rand(2, 3, size, size), "image")
-    return write_model(model, "style_image", folder, dim=clip.text_projection.shape[1], image_size=size, **fields)
+    return write_model(model, "style_image", folder, dim=clip.text_projection.shape[1], image_size=size,
+                       known_similarity=known_similarity, **fields)  # fmt: skip

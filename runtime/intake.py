@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .audio_io import MAX_CHANNELS, MAX_RATE, MIN_RATE, StreamingResampler, mix_to_mono
-from .clock import SAMPLE_RATE
 
 GRID_SAMPLES, GRID_FEATURES, GRID_FRAMES = 1600, 5, 3
 """A tenth of a second in samples at 16 kHz, in speech features and in frames."""
@@ -244,8 +243,3 @@ def pcm(encoding: str, values: np.ndarray, channels: int) -> np.ndarray | None:
     if encoding == "uint8":
         samples = samples - 128.0
     return (samples * np.float32(scale)).reshape(-1, channels)
-
-
-def seconds(samples: int) -> float:
-    """Length of samples at 16 kHz, s."""
-    return samples / SAMPLE_RATE

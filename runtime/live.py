@@ -160,7 +160,7 @@ class LiveMotion:
         return self._current, frames, self.stream.finished
 
     def set_style(self, change: StyleChange, soon: int) -> None:
-        """Follow a style; "soon" is presentation time ``soon``, ns: nothing before it is touched.
+        """Follow a style. "Soon" is the next frame to be sampled, or an earlier one seen at ``soon`` (ns) or later.
 
         Raises:
             InputError: see :meth:`.SamplerStream.set_style`.
@@ -170,7 +170,7 @@ class LiveMotion:
             return
         frame = change.frame
         if frame is None and self._current is not None:
-            frame = self.frame_at(soon)
+            frame = min(self.frame_at(soon), self.next_frame)
         local = None if frame is None else max(frame - self._frame0, 0)
         self.stream.set_style(change.vector, change.strength, local, change.ramp)
         self._style = change

@@ -1,9 +1,10 @@
 """The head that is drawn: topology, rest pose, and how its vertices follow the geometry map, the jaw and the eyes.
 
 ``face_rig.npz`` is cut from ICT-FaceKit (MIT licence, USC-ICT) by ``data/face_asset.py``. Positions are metres in
-REP-103 axes, at rest. Three ways lead from an expression to vertices:
+REP-103 axes, at rest. Four steps lead from an expression to vertices:
 
 * skin, mouth lining and tongue read the offset map by bilinear sampling (``moving``, ``texels``, ``texel_shares``);
+* lips that would pass through each other are moved apart until they touch (``seal_*``);
 * gums and teeth are not on the map: they follow the weights of the four jaw shapes (``jaw_*``);
 * eyeballs turn rigidly with the eyeLook weights (:mod:`media2face.runtime.eyes`).
 """
@@ -23,6 +24,7 @@ from .sessions import weights_folder
 
 _TO_ROS = [2, 0, 1]
 _CM = np.float32(0.01)
+_UPPER_LIP, _LOWER_LIP = [61, 62, 63], [67, 66, 65]
 
 
 @dataclass
@@ -63,6 +65,8 @@ class RigAsset:
     jaw_shapes: tuple[str, ...]
     jaw_vertices: np.ndarray
     jaw_deltas: np.ndarray
+    seal_vertices: np.ndarray
+    seal_fields: np.ndarray
     neutral_corners: np.ndarray
     neutral_shares: np.ndarray
     fingerprint: str = ""
@@ -100,9 +104,11 @@ class RigAsset:
             "map_size": tuple(int(n) for n in data["map_size"]),
             "uv": data["uv"].astype(np.float32),
             "jaw_deltas": data["jaw_deltas"].astype(np.float32),
+            "seal_fields": data["seal_fields"].astype(np.float32),
             "neutral_shares": data["neutral_shares"].astype(np.float32),
         }
-        data |= {k: data[k].astype(np.int64) for k in ("moving", "texels", "jaw_vertices", "neutral_corners")}
+        numbers = ("moving", "texels", "jaw_vertices", "seal_vertices", "neutral_corners")
+        data |= {k: data[k].astype(np.int64) for k in numbers}
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in data.items() if k in known}, fingerprint=digest.hexdigest()[:16])
 
@@ -141,6 +147,9 @@ class RigAsset:
         rows = rows.reshape(rows.shape[0], -1)
         moved = sum(self.texel_shares[:, k, None] * rows[self.texels[:, k]] for k in range(4))
         out[:, self.moving] += moved.reshape(len(self.moving), -1, 3).transpose(1, 0, 2)
+        upper, lower = self.landmarks[_UPPER_LIP], self.landmarks[_LOWER_LIP]
+        overlap = np.maximum(out[:, lower, 2] - out[:, upper, 2], 0.0)
+        out[:, self.seal_vertices, 2] += overlap @ self.seal_fields
         jaw = weights[:, indices(self.jaw_shapes)] @ self.jaw_deltas.reshape(len(self.jaw_shapes), -1)
         out[:, self.jaw_vertices] += jaw.reshape(len(offsets), -1, 3)
         for side, centre in zip(("left", "right"), self.eye_centres, strict=True):

@@ -38,13 +38,14 @@ class SamplerConfig:
     # sampling
     steps: int = 4  # DDIM steps a hop
     temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
+    mouth_temperature: float = 0.2  # the same along the directions that move jaw and mouth
     guidance_style: float = 1.0  # s_P of equation 9
     guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 200), ("steps", 1, 500), ("temperature", 0.0, 2.0),
-            ("guidance_style", -5.0, 10.0), ("guidance_audio", -5.0, 10.0),
+            ("mouth_temperature", 0.0, 2.0), ("guidance_style", -5.0, 10.0), ("guidance_audio", -5.0, 10.0),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -129,6 +130,7 @@ class MotionSampler:
         self.rest = ((np.array(meta["rest"], np.float32) - self.mean) / self.std).astype(np.float32)
         self.neutral_style = np.array(meta["neutral_style"], np.float32)
         self.train_steps: int = meta["train_steps"]
+        self.mouth_axes = np.array(meta["mouth_axes"], np.float32)
 
     def stream(self, seed: int = 0, config: SamplerConfig | None = None) -> SamplerStream:
         """Open one utterance; ``seed`` chooses among the motions that fit it."""
@@ -320,10 +322,15 @@ class SamplerStream:
         return interpolate_features(self._features, self._first_feature, frames)
 
     def _noise(self, frames: np.ndarray) -> np.ndarray:
-        """Noise of each frame, a function of seed and absolute frame alone."""
-        dim = len(self.sampler.rest)
+        """Noise of each frame, a function of seed and absolute frame alone; less of it along the mouth's directions."""
+        dim, axes = len(self.sampler.rest), self.sampler.mouth_axes
         rows = [np.random.Generator(np.random.Philox(key=[self.seed, int(k)])).standard_normal(dim) for k in frames]
-        return (self.config.temperature * np.stack(rows)).astype(np.float32)
+        noise = np.stack(rows).astype(np.float32)
+        z = noise[:, : self.sampler.latent_dim]
+        mouth = z @ axes.T @ axes
+        noise *= self.config.temperature
+        z += (self.config.mouth_temperature - self.config.temperature) * mouth
+        return noise
 
     def _style_at(self, frame: int) -> tuple[np.ndarray | None, float]:
         vector, strength = self.sampler.neutral_style, 1.0

@@ -140,13 +140,14 @@ class StyleEncoder:
         if self._image is None:
             model = load_model("style_image", self._folder, self._providers)
             require(model, "style_text", self.fingerprint)
+            if missing := {"image_size", "known_similarity"} - model.meta.keys():
+                raise ModelError(f"the record of {model.path} lacks {', '.join(sorted(missing))}: export it again")
             self._image = model
         size = int(self._image.meta["image_size"])
         pixels = _square(image, size)
         vector = self._unit(self._image.run({"image": pixels})["embedding"][0])
         found = self._describe(vector)
-        least = float(self._image.meta.get("known_similarity", -1.0))
-        if found.nearest[0][1] >= least:
+        if found.nearest[0][1] >= float(self._image.meta["known_similarity"]):
             return found
         note = f"the picture shows no style that is known (nearest: {_list(found.nearest)}): neutral"
         return self._describe(self.neutral, known=False, note=note)

@@ -5,35 +5,11 @@ A millimetre of the latent's error may be a mouth that does not close. This term
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from media2face.evaluation.lips import LipRig
-from media2face.models.gnpfa.networks import Mapping
-from media2face.runtime.sessions import weights_folder
-
-
-def shipped_mapping(name: str = "gnpfa_to_weights", folder: Path | None = None) -> Mapping:
-    """M or M' as a frozen torch module, read from the shipped ONNX file (so the loss sees what the engine runs)."""
-    graph = onnx.load(str(weights_folder(folder) / f"{name}.onnx")).graph
-    arrays = {t.name.removesuffix("_fp16"): numpy_helper.to_array(t).astype(np.float32) for t in graph.initializer}
-
-    def stored(key: str) -> np.ndarray | None:
-        return next((a for n, a in arrays.items() if n == key or n.endswith("." + key)), None)
-
-    outputs, inputs = stored("affine.weight").shape
-    mapping = Mapping(inputs, outputs, stored("residual.0.weight").shape[0])
-    state = mapping.state_dict()
-    for key in state:
-        array = stored(key)  # a bias that stayed zero is left out of the graph
-        state[key] = torch.zeros_like(state[key]) if array is None else torch.from_numpy(array.copy())
-    mapping.load_state_dict(state)
-    return mapping.requires_grad_(False).eval()
+from media2face.onnx_export.shipped import shipped_mapping
 
 
 class LipReader(nn.Module):

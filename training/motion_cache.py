@@ -18,16 +18,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 from tqdm import tqdm
 
 from media2face.data.augment import AugmentConfig, SpeechAugmenter
 from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
 from media2face.data.styles import STYLES, sample_prompt
+from media2face.onnx_export.shipped import phone_head
 from media2face.runtime.clock import interpolate_features
 from media2face.runtime.decoder import FaceDecoder
-from media2face.runtime.sessions import weights_folder
 from media2face.runtime.speech import SpeechEncoder
 from media2face.runtime.style import StyleEncoder
 
@@ -53,17 +51,6 @@ def frame_features(encoder: SpeechEncoder, samples: np.ndarray, frames: int) -> 
     stream.input_finished()
     first, features = stream.read()
     return interpolate_features(features, first, np.arange(frames)).astype(np.float16)
-
-
-def phone_head(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The shipped encoder's linear phone head: weight (phones, A) and bias (phones,)."""
-    graph = onnx.load(str(weights_folder(folder) / "speech_context.onnx")).graph
-    last = next(n for n in graph.node if n.output[0] == "phone_logits")
-    arrays = {t.name.removesuffix("_fp16"): numpy_helper.to_array(t).astype(np.float32) for t in graph.initializer}
-    bias = next(arrays[name] for name in last.input if name in arrays)
-    product = next(n for n in graph.node if n.output[0] in last.input)
-    weight = next(arrays[name] for name in product.input if name in arrays)
-    return weight.T.copy(), bias
 
 
 def complete(clip: MotionClip, donors: list[MotionClip], rng: np.random.Generator) -> MotionClip:

@@ -26,7 +26,6 @@ from tqdm import tqdm
 
 from media2face.data.expressions import ExpressionSampler, personal_amplitude
 from media2face.data.geometry_maps import FaceAtlas
-from media2face.data.lip_seal import LipSeal
 from media2face.data.rig import PARTS, ICTRig
 from media2face.models.gnpfa.config import CONFIGS, GNPFAConfig
 from media2face.models.gnpfa.losses import kl, latent_axes, reconstruction
@@ -48,8 +47,6 @@ class FaceMaps:
         charted = self.atlas.charted
         self.offsets = torch.from_numpy(self.atlas.to_map(self.rig.deltas[:, charted]))
         self.identities = torch.from_numpy(self.atlas.to_map(self.rig.identity[:, charted].astype(np.float32)))
-        self.seal = LipSeal(self.rig, charted)
-        self.seal_maps = torch.from_numpy(self.atlas.to_map(self.seal.fields))
         self.texel_weight = torch.from_numpy(self.atlas.texel_weight)
         self.faces = ExpressionSampler(folder, split, seed)
         self.rng = np.random.default_rng(seed + 1)
@@ -60,10 +57,8 @@ class FaceMaps:
         identity = np.clip(self.rng.normal(size=(n, len(self.identities))), -IDENTITY_LIMIT, IDENTITY_LIMIT)
         identity[self.rng.random(n) < 0.2] = 0.0
         shown = weights * torch.from_numpy(personal_amplitude(self.rig, identity))
-        overlap = torch.from_numpy(self.seal.overlap(shown.numpy(), self.seal.rest_gap(identity)))
         neutral = torch.tensordot(torch.from_numpy(identity).float(), self.identities, dims=1)
-        offset = torch.tensordot(shown, self.offsets, dims=1) + torch.tensordot(overlap, self.seal_maps, dims=1)
-        return weights, neutral, offset
+        return weights, neutral, torch.tensordot(shown, self.offsets, dims=1)
 
     def latent_axes(self, cfg: GNPFAConfig, faces: int = 20_000) -> Tensor:
         """Start of M: (D, K), from how far shapes move the face (eyeballs and tongue too) and realistic weights."""

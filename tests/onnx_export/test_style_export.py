@@ -13,6 +13,7 @@ from PIL import Image  # noqa: E402
 from media2face.data.styles import STYLES, lexicon  # noqa: E402
 from media2face.models.style_encoder.config import EdgeConfig  # noqa: E402
 from media2face.models.style_encoder.model import EdgeCLIP, vocabulary_rows  # noqa: E402
+from media2face.onnx_export import style  # noqa: E402
 from media2face.onnx_export.style import ImageTower, embed_texts, export_image, export_text  # noqa: E402
 from media2face.runtime.errors import ModelError  # noqa: E402
 from media2face.runtime.sessions import weights_folder  # noqa: E402
@@ -37,7 +38,10 @@ def exported(tmp_path_factory):
         for p in model.parameters():
             p.copy_((p + 0.02 * torch.randn_like(p)).half().float())  # as training leaves them: exact in float16
     model.eval()
-    export_text(model, tokenizer, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_PROMPTS", 3)  # mean directions of a random network need no more
+        patch.setattr(style, "_MEANINGLESS", 20)
+        export_text(model, tokenizer, folder)
     text = StyleEncoder(folder, "cpu").fingerprint
     export_image(model, folder, requires={"style_text": text})
     return folder, model, tokenizer

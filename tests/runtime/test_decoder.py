@@ -57,11 +57,14 @@ def test_rest_mesh_is_the_neutral(decoder: FaceDecoder):
 
 def test_mesh_opens_closes_blinks_and_looks(decoder: FaceDecoder):
     rig = decoder.rig
-    rest, wide, shut, blink, left = decoder.mesh(decoder.latents(faces(
-        {}, {"jawOpen": 0.8}, {"jawOpen": 0.4, "mouthClose": 0.31}, {"eyeBlinkLeft": 1.0}, {"eyeLookOutLeft": 1.0}
+    rest, wide, shut, pressed, blink, left = decoder.mesh(decoder.latents(faces(
+        {}, {"jawOpen": 0.8}, {"jawOpen": 0.4, "mouthClose": 0.31}, {"jawOpen": 0.4, "mouthClose": 0.5},
+        {"eyeBlinkLeft": 1.0}, {"eyeLookOutLeft": 1.0},
     )))  # fmt: skip
-    gaps = gap_mm(np.stack([rest, wide, shut]), rig)
-    assert gaps[1] > 20 and abs(gaps[2]) < 1.2
+    gaps = gap_mm(np.stack([rest, wide, shut, pressed]), rig)
+    assert gaps[1] == pytest.approx(23.9, abs=1.0)
+    assert gaps[2] == pytest.approx(0.84, abs=0.4)
+    assert -0.6 < gaps[3] < 0.3  # the lips meet and do not pass through each other
     eye = rig.landmarks[[44, 46]]
     opening = [float(m[eye[0], 2] - m[eye[1], 2]) for m in (rest, blink)]
     assert opening[1] < 0.35 * opening[0]

@@ -59,7 +59,7 @@ def test_text_training_learns(material, tmp_path, monkeypatch):
     tokenizer, corpus, rows = material
     model = _fresh(rows)
     rng = np.random.default_rng(0)
-    tokens, labels = train_style.text_batch(tokenizer, corpus, rng, 64, 32)
+    tokens, labels = train_style.text_batch(tokenizer, corpus, rng, 16, 16)
     directions = train_style.target_directions(labels)
 
     def error() -> float:
