@@ -19,7 +19,7 @@ from media2face.models.media2face.config import DenoiserConfig
 from media2face.models.media2face.network import Denoiser
 from media2face.onnx_export.metadata import write_model
 from media2face.onnx_export.shipped import shipped_mapping
-from media2face.runtime.arkit import MOUTH_NAMES, indices
+from media2face.runtime.arkit import ARKIT_INDEX, MOUTH_NAMES, indices
 
 INPUTS = ("x", "t", "audio", "style", "has_audio", "has_style")
 
@@ -53,14 +53,27 @@ def load_run(run: Path) -> tuple[Denoiser, dict]:
     return network.eval(), record
 
 
-def mouth_axes(std: np.ndarray, mapping: Mapping, latent_dim: int) -> np.ndarray:
-    """Directions of the standardised latent that move jaw and mouth, to first order of M': orthonormal (r, latent_dim).
+EYE_MOVES = (
+    {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    {"eyeLookUpLeft": 1.0, "eyeLookUpRight": 1.0, "eyeLookDownLeft": -1.0, "eyeLookDownRight": -1.0},
+    {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0, "eyeLookInLeft": -1.0, "eyeLookOutRight": -1.0},
+)
+"""What both eyes do together: blink, look up or down, look to a side."""
 
-    The sampler gives these less noise than brows, eyes and head (its ``mouth_temperature``).
+
+def region_axes(std: np.ndarray, mapping: Mapping, latent_dim: int) -> dict[str, np.ndarray]:
+    """Directions of the standardised latent that move mouth and eyes, to first order of M'.
+
+    Returns:
+        ``mouth`` (r, latent_dim) and ``eyes`` (3, latent_dim): orthonormal rows, the eyes' orthogonal to the mouth's.
+        The sampler gives each region a noise temperature of its own.
     """
-    rows = mapping.affine.weight.detach().numpy()[indices(MOUTH_NAMES)] * std[None, :latent_dim]
-    _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
-    return axes[sizes > 0.02 * sizes[0]]
+    rows = mapping.affine.weight.detach().numpy() * std[None, :latent_dim]
+    _, sizes, axes = np.linalg.svd(rows[indices(MOUTH_NAMES)], full_matrices=False)
+    mouth = axes[sizes > 0.02 * sizes[0]]
+    moves = np.stack([sum(k * rows[ARKIT_INDEX[n]] for n, k in move.items()) for move in EYE_MOVES])
+    eyes = np.linalg.qr((moves - moves @ mouth.T @ mouth).T)[0].T
+    return {"mouth": mouth, "eyes": eyes}
 
 
 def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path:
@@ -68,12 +81,12 @@ def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path
     network, record = load_run(run)
     data = json.loads((cache / "index.json").read_text())
     config = network.config
-    axes = mouth_axes(np.array(record["std"]), shipped_mapping(folder=folder), config.latent_dim)
+    axes = region_axes(np.array(record["std"]), shipped_mapping(folder=folder), config.latent_dim)
     return write_model(
         denoiser_graph(network), name, folder,
         latent_dim=config.latent_dim, audio_dim=config.audio_dim, style_dim=config.style_dim,
         train_steps=config.train_steps, mean=record["mean"], std=record["std"], rest=data["rest"],
-        neutral_style=data["neutral_style"], mouth_axes=np.round(axes, 5).tolist(),
+        neutral_style=data["neutral_style"], axes={k: np.round(v, 5).tolist() for k, v in axes.items()},
         requires={"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
     )  # fmt: skip
 

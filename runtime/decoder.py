@@ -18,7 +18,7 @@ from .errors import InputError, ModelError
 from .rig_asset import RigAsset
 from .sessions import Model, load_model, require
 
-CHUNK = 32
+CHUNK = 16
 """Frames per pass of G_geo: its maps stay within the cache, and memory does not grow with the length of a clip."""
 
 

@@ -141,19 +141,24 @@ class RigAsset:
     def pose(self, offsets: np.ndarray, weights: np.ndarray, neutral: np.ndarray | None = None) -> np.ndarray:
         """Vertices (T, V, 3) f32 metres from offset maps (T, 3, H, W) in ICT cm and weights (T, 52)."""
         rest = self.neutral if neutral is None else np.asarray(neutral, np.float32)
-        out = np.repeat(rest[None], len(offsets), axis=0)
-        # one row per texel, all frames side by side, so that reading a texel is one contiguous copy
-        rows = np.ascontiguousarray(offsets.reshape(len(offsets), 3, -1)[:, _TO_ROS].transpose(2, 0, 1) * _CM)
-        rows = rows.reshape(rows.shape[0], -1)
-        moved = sum(self.texel_shares[:, k, None] * rows[self.texels[:, k]] for k in range(4))
-        out[:, self.moving] += moved.reshape(len(self.moving), -1, 3).transpose(1, 0, 2)
-        upper, lower = self.landmarks[_UPPER_LIP], self.landmarks[_LOWER_LIP]
-        overlap = np.maximum(out[:, lower, 2] - out[:, upper, 2], 0.0)
-        out[:, self.seal_vertices, 2] += overlap @ self.seal_fields
-        jaw = weights[:, indices(self.jaw_shapes)] @ self.jaw_deltas.reshape(len(self.jaw_shapes), -1)
-        out[:, self.jaw_vertices] += jaw.reshape(len(offsets), -1, 3)
+        frames = len(offsets)
+        # vertex by vertex with all frames side by side: what is read and added then lies together in memory
+        out = np.repeat(rest[:, None], frames, axis=1)
+        rows = np.ascontiguousarray(offsets.reshape(frames, 3, -1)[:, _TO_ROS].transpose(2, 0, 1) * _CM)
+        moved = np.zeros((len(self.moving), frames, 3), np.float32)
+        read = np.empty_like(moved)
+        for texels, shares in zip(self.texels.T, self.texel_shares.T, strict=True):
+            np.take(rows, texels, axis=0, out=read, mode="clip")
+            read *= shares[:, None, None]
+            moved += read
+        out[self.moving] += moved
+        overlap = np.maximum(out[self.landmarks[_LOWER_LIP], :, 2] - out[self.landmarks[_UPPER_LIP], :, 2], 0.0)
+        out[self.seal_vertices, :, 2] += self.seal_fields.T @ overlap
+        jaw = np.einsum("ts,svc->vtc", weights[:, indices(self.jaw_shapes)], self.jaw_deltas, optimize=True)
+        out[self.jaw_vertices] += jaw
+        out = np.ascontiguousarray(out.transpose(1, 0, 2))
         for side, centre in zip(("left", "right"), self.eye_centres, strict=True):
             first, last = self.parts[f"eye_{side}"]
             shift = (rest[first:last] - self.neutral[first:last]).mean(axis=0)
-            out[:, first:last] = rotate_eyes(out[:, first:last], centre + shift, weights, side)
+            out[:, first:last] = rotate_eyes(rest[first:last], centre + shift, weights, side)
         return out

@@ -38,14 +38,16 @@ class SamplerConfig:
     # sampling
     steps: int = 4  # DDIM steps a hop
     temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
-    mouth_temperature: float = 0.2  # the same along the directions that move jaw and mouth
+    mouth_temperature: float = 0.2  # along the directions that move jaw and mouth: speech is no matter of chance
+    eye_temperature: float = 1.8  # along those of lids and gaze: blinks are rare, and few steps would lose them
     guidance_style: float = 1.0  # s_P of equation 9
     guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 200), ("steps", 1, 500), ("temperature", 0.0, 2.0),
-            ("mouth_temperature", 0.0, 2.0), ("guidance_style", -5.0, 10.0), ("guidance_audio", -5.0, 10.0),
+            ("mouth_temperature", 0.0, 2.0), ("eye_temperature", 0.0, 4.0), ("guidance_style", -5.0, 10.0),
+            ("guidance_audio", -5.0, 10.0),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -130,7 +132,7 @@ class MotionSampler:
         self.rest = ((np.array(meta["rest"], np.float32) - self.mean) / self.std).astype(np.float32)
         self.neutral_style = np.array(meta["neutral_style"], np.float32)
         self.train_steps: int = meta["train_steps"]
-        self.mouth_axes = np.array(meta["mouth_axes"], np.float32)
+        self.axes = {region: np.array(rows, np.float32) for region, rows in meta["axes"].items()}
 
     def stream(self, seed: int = 0, config: SamplerConfig | None = None) -> SamplerStream:
         """Open one utterance; ``seed`` chooses among the motions that fit it."""
@@ -322,14 +324,15 @@ class SamplerStream:
         return interpolate_features(self._features, self._first_feature, frames)
 
     def _noise(self, frames: np.ndarray) -> np.ndarray:
-        """Noise of each frame, a function of seed and absolute frame alone; less of it along the mouth's directions."""
-        dim, axes = len(self.sampler.rest), self.sampler.mouth_axes
+        """Noise of each frame, a function of seed and absolute frame alone, with each region's temperature."""
+        dim, config = len(self.sampler.rest), self.config
         rows = [np.random.Generator(np.random.Philox(key=[self.seed, int(k)])).standard_normal(dim) for k in frames]
-        noise = np.stack(rows).astype(np.float32)
-        z = noise[:, : self.sampler.latent_dim]
-        mouth = z @ axes.T @ axes
-        noise *= self.config.temperature
-        z += (self.config.mouth_temperature - self.config.temperature) * mouth
+        white = np.stack(rows).astype(np.float32)
+        noise = config.temperature * white
+        z = white[:, : self.sampler.latent_dim]
+        for axes, own in ((self.sampler.axes["mouth"], config.mouth_temperature),
+                          (self.sampler.axes["eyes"], config.eye_temperature)):  # fmt: skip
+            noise[:, : self.sampler.latent_dim] += (own - config.temperature) * (z @ axes.T @ axes)
         return noise
 
     def _style_at(self, frame: int) -> tuple[np.ndarray | None, float]:
