@@ -176,6 +176,7 @@ class SamplerStream:
     gaps: int = 0
     """Feature frames that never came and were filled by holding the last."""
     revision: int = 0
+    """Counts changes of style, keyframes and interrupts; frames carry the one they were made under."""
     _styles: list[_Style] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -263,7 +264,9 @@ class SamplerStream:
             raise InputError(f"style strength must lie within 0 and 3, got {strength}")
         if not 0.0 <= ramp_s <= 60.0:
             raise InputError(f"a style's ramp must lie within 0 and 60 s, got {ramp_s}")
+        revision = self.revision + 1
         start = self.next_frame if at_frame is None else self._rewind(at_frame)
+        self.revision = revision
         self._styles = [s for s in self._styles if s.start < start]
         self._styles.append(_Style(vector, strength, start, max(round(ramp_s * FPS), 1)))
         return start
@@ -292,6 +295,7 @@ class SamplerStream:
         )
         if state.shape != self.sampler.rest.shape or not np.isfinite(state).all():
             raise InputError("expected a finite rotation vector (3,) and translation (3,) for the keyframe")
+        self.revision += 1
         self._keys.append(_Key(frame, (state - self.sampler.mean) / self.sampler.std, max(round(reach_s * FPS), 1)))
 
     def interrupt(self, at_frame: int | None = None, ease_s: float = 0.2) -> list[MotionFrame]:
@@ -377,7 +381,7 @@ class SamplerStream:
         ]
 
     def _rewind(self, frame: int) -> int:
-        """Take frames back to ``frame`` or as far as possible, on the grid of hops; a new revision if any was out."""
+        """Take frames back to ``frame`` or as far as possible, on the grid of hops; the frame to go on with."""
         target = max(frame, self.next_frame - self._rewindable + self.config.hop - 1, 0)
         target -= target % self.config.hop
         back = self.next_frame - target
@@ -386,7 +390,6 @@ class SamplerStream:
         self._history = np.concatenate([np.tile(self.sampler.rest, (back, 1)), self._history[:-back]])
         self.next_frame = target
         self._rewindable -= back
-        self.revision += 1
         return target
 
     def _forget(self) -> None:

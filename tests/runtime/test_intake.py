@@ -22,7 +22,8 @@ def collect(intake, chunks):
     return pieces, np.concatenate([p.samples for p in pieces]) if pieces else np.zeros(0)
 
 
-def cuts(size, end=len(SPEECH), **more):
+def cuts(size, **more):
+    end = len(SPEECH)
     return [chunk(i, min(i + size, end), last=i + size >= end, **more) for i in range(0, end, size)]
 
 
