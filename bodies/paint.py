@@ -26,6 +26,7 @@ INNER = (  # part inside the mouth, albedo, share of scattering, gloss, sheen
     ("tongue", (0.56, 0.21, 0.19), 0.8, 40.0, 0.30),
     ("teeth", (0.82, 0.78, 0.68), 0.4, 70.0, 0.45),
 )
+EYE_SKY = 0.8  # sky seen by a lit eye; baked per vertex, the shade under the lids would turn with the eye
 IRIS_RADIUS, PUPIL_RADIUS = 0.42, 0.17  # angles at the centre of the eyeball, radians
 _HAIRLINE_X = np.float32([-0.12, -0.06, -0.035, -0.005, 0.018, 0.040, 0.052, 0.072, 0.090, 0.12])
 _HAIRLINE_Z = np.float32([-0.070, -0.062, -0.035, 0.020, 0.030, 0.052, 0.082, 0.094, 0.099, 0.104])
@@ -115,7 +116,7 @@ def paint(rig) -> Paint:
     hem = np.clip(-0.172 - rest[:, 2], 0.0, None)
     offset[:, 2] -= 4.0 * hem
 
-    occlusion = _sky_share(rest + offset, normal, triangles)
+    occlusion = np.where(eye > 0.5, EYE_SKY, _sky_share(rest + offset, normal, triangles))
     mouth = np.concatenate([np.arange(len(rest))[part(name)] for name, *_ in INNER])
     lips = np.asarray(rig.landmarks)[[62, 66]]
     return Paint(albedo, occlusion, gloss, sheen, skin, eye, cloth, offset, stays, mouth, lips, triangles)

@@ -264,9 +264,9 @@ class SamplerStream:
             raise InputError(f"style strength must lie within 0 and 3, got {strength}")
         if not 0.0 <= ramp_s <= 60.0:
             raise InputError(f"a style's ramp must lie within 0 and 60 s, got {ramp_s}")
-        revision = self.revision + 1
-        start = self.next_frame if at_frame is None else self._rewind(at_frame)
-        self.revision = revision
+        wanted = self.next_frame if at_frame is None else at_frame
+        start = wanted if wanted >= self.next_frame else self._rewind(wanted)
+        self.revision += 1
         self._styles = [s for s in self._styles if s.start < start]
         self._styles.append(_Style(vector, strength, start, max(round(ramp_s * FPS), 1)))
         return start
@@ -300,9 +300,8 @@ class SamplerStream:
 
     def interrupt(self, at_frame: int | None = None, ease_s: float = 0.2) -> list[MotionFrame]:
         """Barge-in: stop this utterance and return the frames, of a higher revision, that ease to rest."""
-        revision = self.revision + 1
         start = self.next_frame if at_frame is None else self._rewind(at_frame)
-        self.revision = revision
+        self.revision += 1
         n = max(round(ease_s * FPS), 1)
         share = (0.5 - 0.5 * np.cos(np.pi * np.arange(1, n + 1) / n)).astype(np.float32)[:, None]
         states = (1.0 - share) * self._history[-1] + share * self.sampler.rest
