@@ -12,7 +12,7 @@ from media2face.runtime.arkit import ARKIT_NAMES
 from media2face.runtime.clock import FPS
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
-from media2face.runtime.presentation import NS, FrameQueue, Queued, Timeline, frame_offset
+from media2face.runtime.presentation import NS, FrameQueue, Queued, StarvedFace, Timeline, frame_offset
 from media2face.runtime.rotation import quaternions_from_rotvecs
 from media2face_msgs.msg import Expression, HeadMotion, PlaybackClock
 
@@ -89,6 +89,8 @@ class FaceDecoderNode(AvatarNode):
         start = self.timeline.begin(message.utterance, anchor)
         values = [(anchor, weights[i], rotation[i], translation[i]) for i in range(n)]
         self.queue.push(message.utterance, start, message.first_frame, message.revision, values)
+        if message.last:
+            self.ended = message.utterance
         self.measure("decode", (self.now() - began) / NS)
         self.wake()
 
@@ -100,9 +102,23 @@ class FaceDecoderNode(AvatarNode):
         """Publish what is due; seconds until the next frame."""
         with self.lock:
             for item in self.queue.due(self.now()):
+                self.starved = StarvedFace(item)
                 self._publish(item)
             following = self.queue.next_time()
-            return None if following is None else max((following - self.now()) / NS, 0.0)
+            if following is None:
+                return self._ease()
+            return max((following - self.now()) / NS, 0.0)
+
+    def _ease(self) -> float | None:
+        """No frame waits: unless the utterance is over, the last one is held, then eased to rest."""
+        if self.starved is None or self.starved.item.utterance == self.ended:
+            return None
+        item = self.starved.due(self.now() + self.queue.ahead)
+        if item is not None:
+            self.counts["frames eased to rest for want of motion"] += 1
+            self._publish(item)
+        following = self.starved.next_time()
+        return None if following is None else max((following - self.queue.ahead - self.now()) / NS, 0.0)
 
     def _publish(self, item: Queued) -> None:
         anchor, weights, rotation, translation = item.value
@@ -135,6 +151,8 @@ class FaceDecoderNode(AvatarNode):
         self.queue = FrameQueue(round(self.value("publish_ahead") * NS))
         self.timeline = Timeline(round(self.value("presentation_delay") * NS))
         self.last_rotation: np.ndarray | None = None
+        self.starved: StarvedFace | None = None
+        self.ended = ""
         self.published = 0
 
 

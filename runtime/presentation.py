@@ -146,6 +146,49 @@ class FrameQueue:
             del self._revision[oldest], self._next[oldest]
 
 
+HOLD_FRAMES, EASE_FRAMES = 15, 15
+"""A face without motion in the middle of an utterance holds for half a second, then takes as long to come to rest."""
+
+
+class StarvedFace:
+    """What is shown when motion stops coming: the last frame, then frames that ease from it to rest.
+
+    Args:
+        item: the last frame; its value is (anything, weights (52,), quaternion xyzw (4,), translation (3,)).
+    """
+
+    def __init__(self, item: Queued) -> None:
+        self.item = item
+        self._given = 0
+
+    def next_time(self) -> int | None:
+        """When the next eased frame is to be seen, ns; None once the face is at rest."""
+        if self._given == EASE_FRAMES:
+            return None
+        return self._present(HOLD_FRAMES + self._given)
+
+    def due(self, now: int) -> Queued | None:
+        """The eased frame for ``now``, if there is one; those before it are left out."""
+        step = self._given
+        while step < EASE_FRAMES and self._present(HOLD_FRAMES + step) <= now:
+            step += 1
+        if step == self._given:
+            return None
+        self._given = step
+        share = np.float32(0.5 - 0.5 * np.cos(np.pi * step / EASE_FRAMES))
+        tag, weights, rotation, translation = self.item.value
+        upright = np.array([0.0, 0.0, 0.0, 1.0 if rotation[3] >= 0 else -1.0], np.float32)
+        rotation = (1.0 - share) * rotation + share * upright
+        rotation = rotation / np.linalg.norm(rotation)
+        value = (tag, (1.0 - share) * weights, rotation, (1.0 - share) * translation)
+        ahead = HOLD_FRAMES + step - 1
+        return Queued(self.item.utterance, self.item.frame + ahead, self.item.revision, self._present(ahead), value)
+
+    def _present(self, ahead: int) -> int:
+        k = self.item.frame
+        return self.item.present + frame_offset(k + ahead) - frame_offset(k)
+
+
 @dataclass
 class _Track:
     start: int

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from media2face.runtime.presentation import NS, FrameQueue, PlaybackBuffer, Timeline, frame_offset
+from media2face.runtime.presentation import (
+    EASE_FRAMES,
+    HOLD_FRAMES,
+    NS,
+    FrameQueue,
+    PlaybackBuffer,
+    Queued,
+    StarvedFace,
+    Timeline,
+    frame_offset,
+)
 
 MS = 1_000_000
 START = 10**18
@@ -134,3 +144,22 @@ def test_long_speech_does_not_grow_in_memory():
         assert buffer.read(START + second * NS, 160)[0] == second
     assert len(buffer._tracks["a"].samples) < 4 * 16_000
     assert buffer.received("a") == pytest.approx(60.0)
+
+
+def test_a_starved_face_holds_then_comes_to_rest():
+    turned = np.array([0.0, 0.0, np.sin(0.2), np.cos(0.2)], np.float32)
+    value = ("x", np.full(52, 0.8, np.float32), turned, np.array([0.01, 0.0, 0.0], np.float32))
+    last = Queued("a", 40, 2, START + frame_offset(40), value)
+    face = StarvedFace(last)
+    assert face.due(last.present + NS * (HOLD_FRAMES - 1) // 30) is None
+    seen = []
+    while (when := face.next_time()) is not None:
+        seen.append(face.due(when))
+        assert seen[-1].present == when == START + frame_offset(seen[-1].frame)
+    assert [q.frame for q in seen] == list(range(40 + HOLD_FRAMES, 40 + HOLD_FRAMES + EASE_FRAMES))
+    jaw = [q.value[1][0] for q in seen]
+    assert jaw == sorted(jaw, reverse=True) and jaw[0] < 0.8 and jaw[-1] == pytest.approx(0.0, abs=1e-6)
+    assert np.allclose(seen[-1].value[2], [0, 0, 0, 1], atol=1e-6) and not seen[-1].value[3].any()
+    assert all(np.linalg.norm(q.value[2]) == pytest.approx(1.0, abs=1e-5) for q in seen)
+    late = StarvedFace(last)
+    assert late.due(last.present + 10 * NS).frame == 40 + HOLD_FRAMES + EASE_FRAMES - 1
