@@ -14,82 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from .clock import FPS, features_needed, frame_count, interpolate_features
-from .errors import ConfigError, InputError
+from .errors import InputError
+from .motion import Key, MotionFrame, SamplerConfig, Style
 from .schedulers import DDIMScheduler
 from .sessions import load_model, require
 
 REWIND = 32
 """Frames behind the newest that a style change or an interrupt may still replace."""
-
-
-@dataclass(frozen=True)
-class SamplerConfig:
-    """How the motion is sampled.
-
-    Raises:
-        ConfigError: if a value is out of its range.
-    """
-
-    # window, frames at 30 fps
-    hop: int = 2  # frames given out together: 67 ms
-    lookahead: int = 2  # frames sampled beyond the hop, so that it already turns towards what comes
-    past: int = 32  # frames held fixed
-
-    # sampling
-    steps: int = 4  # DDIM steps a hop
-    temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
-    mouth_temperature: float = 0.2  # along the directions that move jaw and mouth: speech is no matter of chance
-    eye_temperature: float = 1.8  # along those of lids and gaze: blinks are rare, and few steps would lose them
-    guidance_style: float = 1.0  # s_P of equation 9
-    guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 200), ("steps", 1, 500), ("temperature", 0.0, 2.0),
-            ("mouth_temperature", 0.0, 2.0), ("eye_temperature", 0.0, 4.0), ("guidance_style", -5.0, 10.0),
-            ("guidance_audio", -5.0, 10.0),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ConfigError(f"{name} must lie within {low} and {high}, got {value}")
-
-
-@dataclass(frozen=True)
-class MotionFrame:
-    """One frame of head motion."""
-
-    index: int
-    revision: int
-    latent: np.ndarray
-    """(latent_dim,) expression latent z of GNPFA."""
-    head_rotvec: np.ndarray
-    """(3,) rotation vector about the neck pivot, radians, REP-103 axes, relative to rest."""
-    head_translation: np.ndarray
-    """(3,) offset of the pivot from rest, metres."""
-
-
-@dataclass
-class _Style:
-    """An embedding, how strongly it acts, and from which frame it eases in over how many frames."""
-
-    vector: np.ndarray
-    strength: float = 1.0
-    start: int = 0
-    ramp: int = 1
-
-    def share(self, frame: int) -> float:
-        return float(np.clip((frame - self.start + 1) / max(self.ramp, 1), 0.0, 1.0))
-
-
-@dataclass
-class _Key:
-    frame: int
-    state: np.ndarray
-    reach: int
-
-    def share(self, frames: np.ndarray) -> np.ndarray:
-        near = np.clip(1.0 - np.abs(frames - self.frame) / self.reach, 0.0, 1.0)
-        return (0.5 - 0.5 * np.cos(np.pi * near)).astype(np.float32)[:, None]
 
 
 class MotionSampler:
@@ -177,7 +108,7 @@ class SamplerStream:
     """Feature frames that never came and were filled by holding the last."""
     revision: int = 0
     """Counts changes of style, keyframes and interrupts; frames carry the one they were made under."""
-    _styles: list[_Style] = field(default_factory=list)
+    _styles: list[Style] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.reset()
@@ -191,7 +122,7 @@ class SamplerStream:
         self._first_feature = 0
         self._history = np.tile(self.sampler.rest, (self.config.past + REWIND, 1))
         self._rewindable = REWIND
-        self._keys: list[_Key] = []
+        self._keys: list[Key] = []
         self._styles = [replace(s, start=-(10**6), ramp=1) for s in self._styles[-1:]]
         self._scheduler = DDIMScheduler(self.sampler.train_steps)
         self._scheduler.set_timesteps(self.config.steps)
@@ -268,7 +199,7 @@ class SamplerStream:
         start = wanted if wanted >= self.next_frame else self._rewind(wanted)
         self.revision += 1
         self._styles = [s for s in self._styles if s.start < start]
-        self._styles.append(_Style(vector, strength, start, max(round(ramp_s * FPS), 1)))
+        self._styles.append(Style(vector, strength, start, max(round(ramp_s * FPS), 1)))
         return start
 
     def add_keyframe(
@@ -296,7 +227,7 @@ class SamplerStream:
         if state.shape != self.sampler.rest.shape or not np.isfinite(state).all():
             raise InputError("expected a finite rotation vector (3,) and translation (3,) for the keyframe")
         self.revision += 1
-        self._keys.append(_Key(frame, (state - self.sampler.mean) / self.sampler.std, max(round(reach_s * FPS), 1)))
+        self._keys.append(Key(frame, (state - self.sampler.mean) / self.sampler.std, max(round(reach_s * FPS), 1)))
 
     def interrupt(self, at_frame: int | None = None, ease_s: float = 0.2) -> list[MotionFrame]:
         """Barge-in: stop this utterance and return the frames, of a higher revision, that ease to rest."""

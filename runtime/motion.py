@@ -1,0 +1,83 @@
+"""What the motion sampler is set by, what it follows, and what it gives: settings, styles, keyframes and frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How the motion is sampled.
+
+    Raises:
+        ConfigError: if a value is out of its range.
+    """
+
+    # window, frames at 30 fps
+    hop: int = 2  # frames given out together: 67 ms
+    lookahead: int = 2  # frames sampled beyond the hop, so that it already turns towards what comes
+    past: int = 32  # frames held fixed
+
+    # sampling
+    steps: int = 4  # DDIM steps a hop
+    temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
+    mouth_temperature: float = 0.2  # along the directions that move jaw and mouth: speech is no matter of chance
+    eye_temperature: float = 1.8  # along those of lids and gaze: blinks are rare, and few steps would lose them
+    guidance_style: float = 1.0  # s_P of equation 9
+    guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 200), ("steps", 1, 500), ("temperature", 0.0, 2.0),
+            ("mouth_temperature", 0.0, 2.0), ("eye_temperature", 0.0, 4.0), ("guidance_style", -5.0, 10.0),
+            ("guidance_audio", -5.0, 10.0),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"{name} must lie within {low} and {high}, got {value}")
+
+
+@dataclass(frozen=True)
+class MotionFrame:
+    """One frame of head motion."""
+
+    index: int
+    revision: int
+    latent: np.ndarray
+    """(latent_dim,) expression latent z of GNPFA."""
+    head_rotvec: np.ndarray
+    """(3,) rotation vector about the neck pivot, radians, REP-103 axes, relative to rest."""
+    head_translation: np.ndarray
+    """(3,) offset of the pivot from rest, metres."""
+
+
+@dataclass
+class Style:
+    """A style embedding, how strongly it acts, and from which frame it eases in over how many frames."""
+
+    vector: np.ndarray
+    strength: float = 1.0
+    start: int = 0
+    ramp: int = 1
+
+    def share(self, frame: int) -> float:
+        """How far the style has eased in at ``frame``, 0 to 1."""
+        return float(np.clip((frame - self.start + 1) / max(self.ramp, 1), 0.0, 1.0))
+
+
+@dataclass
+class Key:
+    """A state (D,), standardised, to be shown at ``frame``; neighbours within ``reach`` frames ease towards it."""
+
+    frame: int
+    state: np.ndarray
+    reach: int
+
+    def share(self, frames: np.ndarray) -> np.ndarray:
+        """How much of the key shows at each of ``frames``, (n, 1) in [0, 1]."""
+        near = np.clip(1.0 - np.abs(frames - self.frame) / self.reach, 0.0, 1.0)
+        return (0.5 - 0.5 * np.cos(np.pi * near)).astype(np.float32)[:, None]
