@@ -102,12 +102,24 @@ class FaceDecoderNode(AvatarNode):
         """Publish what is due; seconds until the next frame."""
         with self.lock:
             for item in self.queue.due(self.now()):
+                if self._overtaken(item):
+                    self.counts["late frames left out"] += 1
+                    continue
                 self.starved = StarvedFace(item)
                 self._publish(item)
             following = self.queue.next_time()
             if following is None:
                 return self._ease()
             return max((following - self.now()) / NS, 0.0)
+
+    def _overtaken(self, item: Queued) -> bool:
+        """Whether a later frame has been shown already (while the face came to rest): time does not run backwards."""
+        shown = self.shown
+        return (
+            shown is not None
+            and shown.utterance == item.utterance
+            and (shown.revision >= item.revision and shown.frame >= item.frame)
+        )
 
     def _ease(self) -> float | None:
         """No frame waits: unless the utterance is over, the last one is held, then eased to rest."""
@@ -144,6 +156,7 @@ class FaceDecoderNode(AvatarNode):
             t.x, t.y, t.z = p.x, p.y, p.z
             transform.transform.rotation = q
             self.transforms.publish(TFMessage(transforms=[transform]))
+        self.shown = item
         self.published += 1
         self.measure("latency", (self.now() - anchor - frame_offset(item.frame)) / NS)
 
@@ -152,6 +165,7 @@ class FaceDecoderNode(AvatarNode):
         self.timeline = Timeline(round(self.value("presentation_delay") * NS))
         self.last_rotation: np.ndarray | None = None
         self.starved: StarvedFace | None = None
+        self.shown: Queued | None = None
         self.ended = ""
         self.published = 0
 
