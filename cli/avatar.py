@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             continue
         flag = "--" + setting.name.replace("_", "-")
         if isinstance(setting.default, bool):
-            parser.add_argument(flag, dest=setting.name, action="store_true", help=setting.help)
+            action = argparse.BooleanOptionalAction if setting.default else "store_true"
+            parser.add_argument(flag, dest=setting.name, action=action, default=setting.default, help=setting.help)
         else:
             default = "" if setting.default == "" else f" (default: {setting.default})"
             parser.add_argument(
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     namespace = _checked_namespace(options.namespace)
     os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 
-    from media2face.nodes.graph import GRAPH, SETTINGS, parameters
+    from media2face.nodes.graph import SETTINGS, parameters, running
     from media2face.nodes.runner import Runner
     from media2face.nodes.watcher import Watcher
     from media2face.runtime.errors import ModelError
@@ -60,15 +61,23 @@ def run(options: argparse.Namespace) -> int:
     settings = parameters(values)
     level = "info" if getattr(options, "verbose", False) else "warn"
     with Runner(["media2face", "--ros-args", "--log-level", level]) as runner:
-        for spec in GRAPH:
+        for spec in running(values):
             runner.add(spec.load(), settings[spec.name], namespace)
         watcher = Watcher(context=runner.context, namespace=namespace, bars=BARS)
         runner.nodes.append(watcher)
         failures = runner.start()
-        if failures:
-            raise ModelError("; ".join(failures))
-        _check_companions({node.get_name(): node for node in runner.nodes})
-        _say(f"up after {time.monotonic() - began:.1f} s on {runner.nodes[-2].provider}; sound: {runner.nodes[1].line}")
+        optional = {spec.name for spec in running(values) if spec.switch}
+        fatal = [f"{name}: {text}" for name, text in failures.items() if name not in optional]
+        if fatal:
+            raise ModelError("; ".join(fatal))
+        nodes = {node.get_name(): node for node in runner.nodes}
+        _check_companions(nodes)
+        _say(
+            f"up after {time.monotonic() - began:.1f} s on {nodes['face_decoder'].provider}; "
+            f"sound: {nodes['audio_playback'].line}"
+        )
+        for name in sorted(optional):
+            _say(f"  {name}: {failures.get(name) or nodes[name].line}")
         _say(f"  ros2 topic echo /{namespace}/expression      ros2 topic hz /{namespace}/head_pose")
         screen = _Screen(watcher, options.quiet)
         one_go = audio not in ("", "mic") and not options.loop

@@ -6,6 +6,7 @@ Nodes, arguments and parameters come from ``media2face.nodes.graph``, as they do
 """
 
 from launch.actions import DeclareLaunchArgument
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
@@ -33,6 +34,7 @@ def generate_launch_description() -> LaunchDescription:
             output="screen",
             respawn=True,
             respawn_delay=1.0,
+            condition=IfCondition(LaunchConfiguration(spec.switch)) if spec.switch else None,
         )
         for spec in GRAPH
     ]

@@ -60,6 +60,8 @@ class AvatarNode(LifecycleNode):
         self.counts: Counter[str] = Counter()
         self.meters: dict[str, Percentiles] = {}
         self.failure = ""
+        self.line = ""
+        """What a user would like to know once it is up: an address, a device."""
         self._made: list = []
         self._logged: dict[str, float] = {}
         self._reported: Counter[str] = Counter()

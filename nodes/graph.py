@@ -15,13 +15,17 @@ NAMESPACE = "avatar"
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node; ``takes`` and ``gives`` map relative topics to ROS types, ``serves`` does services and actions."""
+    """One node; ``takes`` and ``gives`` map relative topics to ROS types, ``serves`` does services and actions.
+
+    ``switch`` names the setting that says whether the node runs; '' for the nodes that no avatar is without.
+    """
 
     name: str
     class_name: str
     takes: Mapping[str, str]
     gives: Mapping[str, str]
     serves: Mapping[str, str]
+    switch: str = ""
 
     @property
     def module(self) -> str:
@@ -35,7 +39,10 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Setting:
-    """One argument of the launch file and of ``media2face avatar``: parameter ``parameter`` of ``nodes``."""
+    """One argument of the launch file and of ``media2face avatar``: parameter ``parameter`` of ``nodes``.
+
+    A setting without nodes is a switch: it says whether the optional nodes that name it run.
+    """
 
     name: str
     default: str | float | bool
@@ -116,6 +123,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("seed", 0, "another seed, another motion that fits", ("motion_sampler",)),
     Setting("provider", "auto", "what runs the networks: auto, cpu, cuda or tensorrt", MODEL_NODES),
     Setting("weights", "", "folder of the weights; '' for those that ship", MODEL_NODES),
+    # switches: which of the optional nodes run
     Setting("autostart", True, "nodes configure and activate themselves", NAMES),
 )  # fmt: skip
 
@@ -136,3 +144,9 @@ def parameters(values: Mapping[str, object]) -> dict[str, dict[str, object]]:
         for node in setting.nodes:
             result[node][setting.parameter] = values.get(setting.name, setting.default)
     return result
+
+
+def running(values: Mapping[str, object]) -> tuple[NodeSpec, ...]:
+    """The nodes that run with these settings (defaults where absent)."""
+    defaults = {s.name: s.default for s in SETTINGS}
+    return tuple(spec for spec in GRAPH if not spec.switch or values.get(spec.switch, defaults[spec.switch]))

@@ -78,8 +78,12 @@ class Runner:
         self.nodes.append(node)
         return node
 
-    def start(self) -> list[str]:
-        """Bring all nodes up side by side and spin them; returns why some did not come up (they stay configurable)."""
+    def start(self) -> dict[str, str]:
+        """Bring all nodes up side by side and spin them.
+
+        Returns:
+            name -> why it did not come up, of those that did not (they stay configurable).
+        """
         managed = [n for n in self.nodes if isinstance(n, AvatarNode)]
         with ThreadPoolExecutor(max_workers=max(len(managed), 1)) as pool:
             came_up = list(pool.map(lambda node: node.autostart(), managed))
@@ -90,7 +94,7 @@ class Runner:
             self._executors.append(executor)
             self._threads.append(thread)
             thread.start()
-        return [f"{n.get_name()}: {n.failure}" for n, up in zip(managed, came_up, strict=True) if not up]
+        return {n.get_name(): n.failure for n, up in zip(managed, came_up, strict=True) if not up}
 
     def end(self) -> None:
         """Make :meth:`wait` return, from any thread."""

@@ -56,7 +56,7 @@ def test_publishers_live_from_configure_to_cleanup(avatar, listener):
 def test_missing_weights_are_one_clear_line_and_can_be_mended(avatar, listener, tmp_path, weights, name):
     reports = listener.listen(DiagnosticArray, "diagnostics", qos.DIAGNOSTICS)
     graph = avatar(name, weights=str(tmp_path))
-    (failure,) = graph.failures
+    (failure,) = graph.failures.values()
     assert str(tmp_path) in failure and "found no file" in failure
     assert state(listener, name) == State.PRIMARY_STATE_UNCONFIGURED
     until(
