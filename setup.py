@@ -27,8 +27,15 @@ RUNTIME = [
     "ftfy>=6.1",  # CLIP's cleaning of text
     "av>=12",  # MP4
     "embreex",  # the headless renderer
+    "python-osc>=1.8",  # VMC
+    "pyzmq>=25",  # faces out, speech in, for programs that are no ROS nodes
+    "msgpack>=1.0",
+    "aiohttp>=3.9",  # the avatar page
+    "ruckig>=0.12",  # joints within velocity, acceleration and jerk
+    "PyYAML>=6",
     "psutil>=5.9",
     "tqdm>=4.60",
+    "mcap>=1.1",  # recorded topics
 ]
 ROS = [
     "ros-rclpy[fastrtps]",
@@ -37,16 +44,23 @@ ROS = [
     "ros-lifecycle-msgs",
     "ros-sensor-msgs",
     "ros-std-msgs",
+    "ros-std-srvs",
+]
+# what `media2face extract` and `media2face data` need beside the runtime
+DATA = [
+    "mediapipe",  # a teacher for labelling video
+    "scipy>=1.10",
+    "matplotlib>=3.7",  # the data card's plots
+    "pyworld>=0.3.4",  # singing voices for scripted performances
 ]
 TRAIN = [
+    *DATA,
     "torch>=2.4",
     "transformers>=4.44",
     "open_clip_torch>=2.26",
     "onnx>=1.16",
     "onnxscript",
     "safetensors>=0.4",
-    "scipy>=1.10",
-    "mediapipe",  # a teacher for labelling video
     "adabelief-pytorch",
 ]
 # what `colcon build` needs beside the wheels of ROS 2, which declare less than they use
@@ -86,7 +100,10 @@ setup(
     packages=packages,
     package_dir={f"{NAME}.{folder}": folder for folder in FOLDERS},
     package_data={
-        f"{NAME}.{folder}": ["*.md", "*/*.md", "assets/*", "weights/*", "*.flac", "*.yaml", "*.json", "*.launch.py"]
+        f"{NAME}.{folder}": [
+            "*.md", "*/*.md", "assets/*", "weights/*", "web/static/*", "*/maps/*.yaml", "*.flac", "*.yaml", "*.json",
+            "*.launch.py",
+        ]
         for folder in FOLDERS
     },
     data_files=[
@@ -100,8 +117,16 @@ setup(
     extras_require={
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
+        "usd": ["usd-core>=24.5"],
+        "plot": ["matplotlib>=3.8"],
+        "data": DATA,
+        "ray": ["ray>=2.30", *DATA],
         "train": TRAIN,
-        "dev": ["pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", "scipy>=1.10", *COLCON],
+        "dev": [
+            "pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", "scipy>=1.10",
+            "usd-core>=26", "mcap-ros2-support", "rosbags", "bvh", "hypothesis", "matplotlib>=3.8", "meshoptimizer",
+            "ros-trajectory-msgs", *COLCON,
+        ],
     },
     zip_safe=False,
 )

@@ -21,7 +21,12 @@ def columns(performance: Performance) -> list[str]:
 
 
 def write(
-    performance: Performance, path: Path, *, decoder=None, progress: Callable[[int, int], None] | None = None
+    performance: Performance,
+    path: Path,
+    *,
+    decoder=None,
+    progress: Callable[[int, int], None] | None = None,
+    neutral: np.ndarray | None = None,
 ) -> None:
     """Write ``path``: comma separated, UTF-8, point as the decimal mark, six decimals (microns, micro-quaternions)."""
     table = np.column_stack(

@@ -23,7 +23,12 @@ BATCH = 32  # frames decoded to geometry at once: 10 MB
 
 
 def write(
-    performance: Performance, path: Path, *, decoder=None, progress: Callable[[int, int], None] | None = None
+    performance: Performance,
+    path: Path,
+    *,
+    decoder=None,
+    progress: Callable[[int, int], None] | None = None,
+    neutral: np.ndarray | None = None,
 ) -> None:
     """Write ``path``: frame k is shown at k / fps seconds of the sound, which is mono at 48 kHz.
 
@@ -38,7 +43,7 @@ def write(
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film:
         picture = _picture_stream(film, performance.fps)
         sound = _Sound(film, performance.audio) if performance.audio is not None else None
-        for k, vertices in enumerate(_meshes(decoder, performance.latents)):
+        for k, vertices in enumerate(meshes(decoder, performance.latents, neutral)):
             image = renderer.render(vertices, performance.head_rotation[k], performance.head_translation[k])
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
@@ -110,7 +115,8 @@ def _speech(audio: str | Path | np.ndarray) -> Iterator[np.ndarray]:
             yield from source.blocks(SOUND_RATE)
 
 
-def _meshes(decoder, latents: np.ndarray) -> Iterator[np.ndarray]:
+def meshes(decoder, latents: np.ndarray, neutral: np.ndarray | None) -> Iterator[np.ndarray]:
     """Vertices (V, 3) of every frame."""
+    face = {} if neutral is None else {"neutral": neutral}
     for start in range(0, len(latents), BATCH):
-        yield from decoder.mesh(latents[start : start + BATCH])
+        yield from decoder.mesh(latents[start : start + BATCH], **face)

@@ -18,14 +18,20 @@ KEYS = ("fps", "names", "weights", "head_rotation", "head_translation", "latents
 
 
 def write(
-    performance: Performance, path: Path, *, decoder=None, progress: Callable[[int, int], None] | None = None
+    performance: Performance,
+    path: Path,
+    *,
+    decoder=None,
+    progress: Callable[[int, int], None] | None = None,
+    neutral: np.ndarray | None = None,
 ) -> None:
     """Write ``path``.
 
     Keys: ``fps`` int; ``names`` (52,) str, ARKit spelling; ``weights`` f32 (T, 52) in [0, 1]; ``head_rotation`` f32
     (T, 4) quaternion xyzw, REP-103 axes, about the neck pivot; ``head_translation`` f32 (T, 3) metres; ``latents`` f32
-    (T, D); ``model`` str; ``seed`` int.
+    (T, D); ``model`` str; ``seed`` int; of another identity also ``neutral`` f32 (V, 3), its rest mesh in metres.
     """
+    face = {} if neutral is None else {"neutral": np.asarray(neutral, np.float32)}
     np.savez_compressed(
         path,
         fps=np.int64(performance.fps),
@@ -36,6 +42,7 @@ def write(
         latents=np.asarray(performance.latents, np.float32),
         model=np.array(performance.model, dtype=np.str_),
         seed=np.int64(performance.seed),
+        **face,
     )
     if progress:
         progress(len(performance.weights), len(performance.weights))

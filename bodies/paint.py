@@ -82,18 +82,18 @@ def paint(rig) -> Paint:
     gloss, sheen = np.full(len(rest), 16.0, np.float32), np.full(len(rest), 0.13, np.float32)
     skin, eye, offset = np.ones(len(rest), np.float32), np.zeros(len(rest), np.float32), np.zeros_like(rest)
 
-    _blush(albedo, rest, marks)
+    blush(albedo, rest, marks)
     albedo *= 1.0 + 0.012 * grain
-    red = _lips(rest, marks)
+    red = lip_share(rest, marks)
     albedo += red[:, None] * (LIP - albedo)
     sheen += 0.22 * red
     gloss += 14.0 * red
-    lash = _lash_line(rest, marks)
+    lash = lash_share(rest, marks)
     albedo += lash[:, None] * (HAIR * 0.5 - albedo)
     skin *= 1.0 - lash
 
-    hair = _hair(rest)
-    brows = _brows(rest, marks)
+    hair = hair_share(rest)
+    brows = brow_share(rest, marks)
     for share, depth in ((hair, 0.0045), (brows, 0.0008)):
         tone = HAIR * (1.0 + 0.25 * grain)
         albedo += share[:, None] * (tone - albedo)
@@ -111,8 +111,8 @@ def paint(rig) -> Paint:
         eye[ball], skin[ball], gloss[ball], sheen[ball] = 1.0, 0.0, 260.0, 2.2
 
     stays = _stays(rest, marks)
-    cloth = _cloth(rest)
-    offset += (0.003 * _smooth(cloth))[:, None] * normal
+    cloth = cloth_depth(rest)
+    offset += (0.003 * smooth(cloth))[:, None] * normal
     hem = np.clip(-0.172 - rest[:, 2], 0.0, None)
     offset[:, 2] -= 4.0 * hem
 
@@ -131,16 +131,16 @@ def eye_colour(direction: np.ndarray) -> np.ndarray:
     warm = np.float32([0.30, 0.20, 0.10])
     iris = (warm + (IRIS * 1.25 - warm) * np.clip(depth * 2.2, 0, 1)[:, None]) * fibres[:, None]
     iris *= (1.0 - 0.80 * depth**5)[:, None]
-    white = _smooth((angle - IRIS_RADIUS) / 0.05 + 0.5)
-    pink = _smooth((angle - 0.6) / 0.7)[:, None]
+    white = smooth((angle - IRIS_RADIUS) / 0.05 + 0.5)
+    pink = smooth((angle - 0.6) / 0.7)[:, None]
     colour = iris + white[:, None] * (SCLERA * (1.0 - pink * np.float32([0.10, 0.30, 0.32])) - iris)
-    pupil = _smooth((PUPIL_RADIUS - angle) / 0.035 + 0.5)[:, None]
+    pupil = smooth((PUPIL_RADIUS - angle) / 0.035 + 0.5)[:, None]
     return (colour * (1.0 - 0.97 * pupil)).astype(np.float32)
 
 
 def shirt_share(cloth: np.ndarray) -> np.ndarray:
     """Share of the shirt's colour from interpolated :attr:`Paint.cloth`."""
-    return _smooth(cloth)
+    return smooth(cloth)
 
 
 class VertexNormals:
@@ -166,19 +166,19 @@ class VertexNormals:
         return normals[self._weld]
 
 
-def _blush(albedo: np.ndarray, rest: np.ndarray, marks: np.ndarray) -> None:
+def blush(albedo: np.ndarray, rest: np.ndarray, marks: np.ndarray) -> None:
     """Redder cheeks, nose tip, chin and ears; a slightly paler forehead."""
     spots = [(marks[30] - [0.004, 0, 0.002], 0.017, 0.34), (marks[8] + [0, 0, 0.012], 0.018, 0.18)]
     cheek = (marks[36] + marks[48]) / 2 + [0.004, -0.012, 0.002]
     spots += [(cheek, 0.026, 0.42), (cheek * [1, -1, 1], 0.026, 0.42)]
     amount = sum(s * np.exp(-((rest - p) ** 2).sum(1) / (2 * r * r)) for p, r, s in spots)
-    amount = amount + 0.40 * _smooth((np.abs(rest[:, 1]) - 0.078) / 0.010) * (np.abs(rest[:, 2] - 0.02) < 0.05)
+    amount = amount + 0.40 * smooth((np.abs(rest[:, 1]) - 0.078) / 0.010) * (np.abs(rest[:, 2] - 0.02) < 0.05)
     albedo += np.clip(amount, 0, 0.6)[:, None].astype(np.float32) * (FLUSH - albedo)
     under = sum(np.exp(-((rest - marks[k] + [0, 0, 0.006]) ** 2).sum(1) / (2 * 0.008**2)) for k in (40, 41, 46, 47))
     albedo *= 1.0 - 0.10 * np.clip(under, 0, 1)[:, None].astype(np.float32) * np.float32([0.6, 1.0, 0.8])
 
 
-def _lips(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def lip_share(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """Share of lip colour (V,): inside the outer lip line of the landmarks, seen from the front."""
     left_to_right = marks[48:60]
     upper = left_to_right[[0, 1, 2, 3, 4, 5, 6]]
@@ -187,10 +187,10 @@ def _lips(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
     top, bottom = np.interp(y, upper[:, 1], upper[:, 2]), np.interp(y, lower[:, 1], lower[:, 2])
     inside = np.minimum(top - z, z - bottom) - 0.0004
     near = (np.abs(y) < marks[54, 1] - 0.0005) & (rest[:, 0] > marks[48, 0] - 0.012)
-    return (_smooth(inside / 0.0022 + 0.5) * near).astype(np.float32)
+    return (smooth(inside / 0.0022 + 0.5) * near).astype(np.float32)
 
 
-def _brows(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def brow_share(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """Share of brow hair (V,): along the brow landmarks, thinner at the outer end."""
     best = np.zeros(len(rest), np.float32)
     for chain in (marks[17:22], marks[22:27][::-1]):  # outer end first
@@ -198,13 +198,13 @@ def _brows(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
         points[:, 2] += 0.0015
         distance = np.linalg.norm(rest[:, None, 1:] - points[None, :, 1:], axis=2)
         along = distance.argmin(axis=1) / 59.0
-        thickness = 0.0012 + 0.0026 * np.clip(along * 1.8, 0, 1) - 0.0008 * _smooth((along - 0.8) / 0.2)
-        share = _smooth((thickness - distance.min(axis=1)) / 0.0030 + 0.5)
-        best = np.maximum(best, (0.85 - 0.3 * _smooth((along - 0.8) / 0.2)) * share * (rest[:, 0] > 0.06))
+        thickness = 0.0012 + 0.0026 * np.clip(along * 1.8, 0, 1) - 0.0008 * smooth((along - 0.8) / 0.2)
+        share = smooth((thickness - distance.min(axis=1)) / 0.0030 + 0.5)
+        best = np.maximum(best, (0.85 - 0.3 * smooth((along - 0.8) / 0.2)) * share * (rest[:, 0] > 0.06))
     return best.astype(np.float32)
 
 
-def _lash_line(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def lash_share(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """Share of lashes (V,): a dark rim along the upper lids, a fainter one along the lower."""
     best = np.zeros(len(rest), np.float32)
     for chain, width, strength in (((36, 37, 38, 39), 0.0016, 0.92), ((42, 43, 44, 45), 0.0016, 0.92),
@@ -212,25 +212,25 @@ def _lash_line(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
         knots = np.linspace(0, 3, 40)
         points = np.stack([np.interp(knots, np.arange(4), marks[list(chain)][:, k]) for k in range(3)], axis=1)
         distance = np.linalg.norm(rest[:, None] - points[None], axis=2).min(axis=1)
-        best = np.maximum(best, strength * _smooth((width - distance) / 0.0012 + 0.5))
+        best = np.maximum(best, strength * smooth((width - distance) / 0.0012 + 0.5))
     return best.astype(np.float32)
 
 
-def _hair(rest: np.ndarray) -> np.ndarray:
+def hair_share(rest: np.ndarray) -> np.ndarray:
     """Share of cropped hair (V,): above a hairline drawn over the head's side view, not on the ears."""
     above = rest[:, 2] - np.interp(rest[:, 0], _HAIRLINE_X, _HAIRLINE_Z)
     temples = 0.012 * np.exp(-((np.abs(rest[:, 1]) - 0.045) ** 2) / (2 * 0.012**2)) * (rest[:, 0] > 0.05)
-    ear = _smooth((np.abs(rest[:, 1]) - 0.0765) / 0.004) * _smooth((0.040 - rest[:, 2]) / 0.006)
-    return (_smooth((above - temples) / 0.012 + 0.5) * (1.0 - ear)).astype(np.float32)
+    ear = smooth((np.abs(rest[:, 1]) - 0.0765) / 0.004) * smooth((0.040 - rest[:, 2]) / 0.006)
+    return (smooth((above - temples) / 0.012 + 0.5) * (1.0 - ear)).astype(np.float32)
 
 
 def _stays(rest: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """1 at the shoulders, 0 from the chin upwards (V,)."""
     chin = marks[8, 2] - 0.012
-    return (1.0 - _smooth((rest[:, 2] - (chin - 0.065)) / 0.065)).astype(np.float32)
+    return (1.0 - smooth((rest[:, 2] - (chin - 0.065)) / 0.065)).astype(np.float32)
 
 
-def _cloth(rest: np.ndarray) -> np.ndarray:
+def cloth_depth(rest: np.ndarray) -> np.ndarray:
     """Distance below a round neckline, lower in front, over the 1.5 mm in which skin turns into cloth (V,)."""
     line = -0.127 - 0.15 * np.clip(rest[:, 0] - 0.0, 0.0, 0.2)
     return np.clip((line - rest[:, 2]) / 0.0015, -40.0, 40.0).astype(np.float32)
@@ -258,7 +258,7 @@ def _sky_share(points: np.ndarray, normal: np.ndarray, triangles: np.ndarray) ->
     return out
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
+def smooth(x: np.ndarray) -> np.ndarray:
     """Smooth step from 0 at x <= 0 to 1 at x >= 1."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)

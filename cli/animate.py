@@ -12,12 +12,22 @@ EXAMPLES = """examples:
   media2face animate speech.wav -o face.npz
   media2face animate speech.mp3 --style "a cheerful host" -o face.mp4
   media2face animate speech.ogg --style-image smile.png --seed 7 -o face.csv -o face.mp4
+  media2face animate speech.wav --identity sample:3 -o anna.mp4 -o anna.glb
+  media2face animate speech.wav --identity my_face.obj -o me.usd
+  media2face animate speech.wav --template my_avatar.glb -o talking.glb
+  media2face animate speech.wav -o face.mcap && media2face replay face.mcap
 
-outputs, by suffix:
-  .npz   arrays for programs: fps, names, weights (T, 52), head_rotation (T, 4) xyzw, head_translation (T, 3) m,
-         latents, model, seed
-  .csv   the same as a table, one row a frame
-  .mp4   a rendered head with the sound"""
+outputs, by suffix (docs/files.md has units, axes and who opens them):
+  .npz           arrays for programs: fps, names, weights (T, 52), head_rotation (T, 4) xyzw, head_translation (T, 3) m,
+                 latents, model, seed
+  .mesh.npz      every vertex of every frame, with triangles, neutral and head pose
+  .csv           the same as .npz as a table, one row a frame
+  .livelink.csv  a take of the LiveLink Face app, for Unreal and MetaHuman
+  .mp4           a rendered head with the sound
+  .glb           glTF: our head with its shapes, animated
+  .usd           OpenUSD (also .usda, .usdc): the same with a skeleton; needs the extra media2face[usd]
+  .bvh           neck and head as a skeleton's motion
+  .mcap          the topics themselves, for Foxglove, ros2 bag and media2face replay"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     style.add_argument("--style-image", type=Path, metavar="FILE", help="how to speak, as a picture of a face or emoji")
     parser.add_argument("--strength", type=float, default=1.0, help="of the style: 0 none, 1 as said, up to 3")
     parser.add_argument("--seed", type=_seed, default=0, help="another seed, another motion that fits (default: 0)")
+    parser.add_argument(
+        "--identity",
+        metavar="FACE",
+        help="another face: sample:SEED, or a rest mesh (.npz, .obj) in the rig's topology",
+    )
+    parser.add_argument(
+        "--template",
+        type=Path,
+        metavar="GLB",
+        help="a GLB or VRM of your own that gets the animation by the names of its shapes (for .glb outputs)",
+    )
     parser.add_argument("--model", default="denoiser", metavar="NAME", help="weights of the motion (default: denoiser)")
     parser.add_argument("--provider", default="auto", choices=("auto", "cpu", "cuda", "tensorrt"))
 
@@ -42,15 +63,19 @@ def run(options: argparse.Namespace) -> int:
     from media2face.runtime.clock import SAMPLE_RATE
     from media2face.runtime.engine import EngineModels
     from media2face.runtime.errors import ConfigError
+    from media2face.runtime.identity import identity_of
     from media2face.runtime.offline import animate
 
     for path in options.output:
         check_output(path)
         if path.resolve() == options.speech.resolve():
             raise ConfigError(f"the output {path} is the speech itself: choose another name")
+    if options.template:
+        _check_template(options)
     with AudioFile(options.speech) as source:
         seconds = source.expected / SAMPLE_RATE if source.expected else None
     models = EngineModels.load(providers=options.provider, model=options.model)
+    neutral = identity_of(options.identity, models.decoder.rig) if options.identity else None
     style = models.style.encode_image(options.style_image) if options.style_image else options.style
     began = time.perf_counter()
     with tqdm(total=seconds and round(seconds, 1), desc="animate", unit="s", disable=None) as bar:
@@ -61,9 +86,26 @@ def run(options: argparse.Namespace) -> int:
     print(f"{frames} frames of {frames / performance.fps:.1f} s in {took:.1f} s ({frames / took:.0f} frames/s)")
     for path in options.output:
         with tqdm(total=frames, desc=path.name, unit="frame", disable=None) as bar:
-            export(performance, path, decoder=models.decoder, progress=partial(_advance, bar))
+            template = options.template if path.suffix.lower() == ".glb" else None
+            progress = partial(_advance, bar)
+            export(performance, path, decoder=models.decoder, progress=progress, neutral=neutral, template=template)
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
+
+
+def _check_template(options: argparse.Namespace) -> None:
+    """Refuse a template that cannot be used, before anything is computed; else say what of it will move."""
+    from media2face.bodies.export_glb import read_template
+    from media2face.runtime.errors import ConfigError
+
+    outputs = [path for path in options.output if path.suffix.lower() == ".glb"]
+    if not outputs:
+        raise ConfigError("--template is for .glb outputs: add -o NAME.glb")
+    if options.identity:
+        raise ConfigError("--template has a face of its own: leave --identity out")
+    if any(path.resolve() == options.template.resolve() for path in outputs):
+        raise ConfigError(f"the output {options.template} is the template itself: choose another name")
+    print("\n".join([f"{options.template.name}:", *("  " + line for line in read_template(options.template).lines())]))
 
 
 def _advance(bar, done: float, total: int | None = None) -> None:

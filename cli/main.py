@@ -19,7 +19,14 @@ COMMANDS = {
     "animate": "media2face.cli.animate",
     "avatar": "media2face.cli.avatar",
     "bench": "media2face.cli.bench",
+    "data": "media2face.cli.data",
     "evaluate": "media2face.cli.evaluate",
+    "robot": "media2face.cli.robot",
+    "extract": "media2face.cli.extract",
+    "record": "media2face.cli.record",
+    "replay": "media2face.cli.replay",
+    "track": "media2face.cli.track",
+    "zmq-keys": "media2face.cli.zmq_keys",
 }
 
 

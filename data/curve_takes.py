@@ -124,12 +124,13 @@ def read_livelink(path: str | Path) -> Take:
     return Take(path.stem, "livelink", weights, np.ones(len(ARKIT_NAMES), bool))
 
 
-def cut_points(audio: np.ndarray | None, frames: int) -> list[int]:
-    """Frames at which to cut a take into clips of at most 10 s, [0, ..., frames].
+def cut_points(audio: np.ndarray | None, frames: int, seconds: float = CLIP_SECONDS) -> list[int]:
+    """Frames at which to cut a take into clips of at most ``seconds`` (2 or more), [0, ..., frames].
 
     With sound, each cut lies at the quietest 0.2 s of the last three seconds allowed, so that words stay whole.
     """
-    longest, search, half = int(CLIP_SECONDS * FPS), int(_SEARCH_SECONDS * FPS), SAMPLE_RATE // 10
+    longest = int(seconds * FPS) // _STEP * _STEP
+    search, half = min(int(_SEARCH_SECONDS * FPS), longest // 2 // _STEP * _STEP), SAMPLE_RATE // 10
     cuts = [0]
     while frames - cuts[-1] > longest:
         last = cuts[-1] + longest

@@ -1,8 +1,8 @@
-"""Random faces for training GNPFA: weights of the 52 shapes and how strongly each identity shows them.
+"""Random faces for training GNPFA: weights of the 52 shapes.
 
-Three sources are mixed: frames of the LiveLink range-of-motion takes (a real face), mouths as in speech (jaw with
-closing, rounding, spreading, rolling and pressing), and sparse random combinations. The last two, and the personal
-amplitudes, are made by rules: synthetic.
+Sources are mixed: frames of the LiveLink range-of-motion takes and, where clips of tracked video are at hand, of those
+(real faces), mouths as in speech (jaw with closing, rounding, spreading, rolling and pressing), sparse random
+combinations and single shapes. All but the takes and clips are made by rules: synthetic.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES, UPPER_NAMES, indices
-from .rig import ICTRig
+from ..runtime.errors import InputError
+from .clips import MotionClip
 
 SOURCES = ("range_of_motion", "speech", "sparse", "single", "rest")
 SHARES = (0.30, 0.35, 0.17, 0.10, 0.08)
-_TRAIN_SHARE = 0.8
+TRACKED_SHARE = 0.2
+"""Of faces drawn from clips of tracked video, where there are any."""
+_CUTS = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 _PAIRED = [(i, ARKIT_INDEX[n[:-4] + "Right"]) for n, i in ARKIT_INDEX.items() if n[:-4] + "Right" in ARKIT_INDEX
            and n.endswith("Left")]  # fmt: skip
 _UPPER = indices(UPPER_NAMES)
-_EYE_SHAPES = tuple(n for n in ARKIT_NAMES if n.startswith(("eyeBlink", "eyeSquint", "eyeWide", "eyeLook")))
 
 
 def range_of_motion(folder: str | Path, split: str = "train") -> np.ndarray:
-    """Frames (n, 52) of the LiveLink takes in ARKit order, clipped to [0, 1]; ``val`` is each take's last fifth.
+    """Frames (n, 52) of the LiveLink takes in ARKit order, clipped to [0, 1].
+
+    Each take is cut in time: ``train`` is its first four fifths, ``val`` the next tenth, ``test`` the last.
 
     Raises:
         FileNotFoundError: if there are no takes in ``folder``/livelink_rom.
@@ -37,45 +41,57 @@ def range_of_motion(folder: str | Path, split: str = "train") -> np.ndarray:
         with np.load(file, allow_pickle=False) as take:
             column = {str(n)[0].lower() + str(n)[1:]: i for i, n in enumerate(take["names"])}
             weights = take["weights"][:, [column[n] for n in ARKIT_NAMES]]
-        cut = int(len(weights) * _TRAIN_SHARE)
-        out.append(weights[:cut] if split == "train" else weights[cut:])
+        first, last = (int(len(weights) * cut) for cut in _CUTS[split])
+        out.append(weights[first:last])
     return np.clip(np.concatenate(out), 0.0, 1.0).astype(np.float32)
 
 
-def personal_amplitude(rig: ICTRig, identity: np.ndarray) -> np.ndarray:
-    """How far each identity's shapes move against the mean identity, (B, 52), from coefficients (B, 100).
+def tracked_motion(folder: str | Path, split: str = "train") -> np.ndarray:
+    """Frames (n, 52) of the clips of a split below ``folder`` (``data/real_motion.py`` makes them), unseen shapes 0.
 
-    The motion grows with the feature that moves: mouth and jaw with the distance from nose to chin, lids with the
-    opening of the eyes (so that a blink closes every eye), brows, cheeks and nose with the length of the nose.
+    Raises:
+        InputError: if there are none.
     """
-    marks = rig.landmarks
-    modes = rig.identity[:, marks].astype(np.float32)
-    rest = rig.neutral[marks] + np.einsum("bk,kvc->bvc", np.asarray(identity, np.float32), modes)
-
-    def ratio(pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
-        length = sum(np.linalg.norm(rest[:, a] - rest[:, b], axis=-1) for a, b in pairs)
-        mean = sum(np.linalg.norm(rig.neutral[marks[a]] - rig.neutral[marks[b]]) for a, b in pairs)
-        return np.clip(length / mean, 0.6, 1.6)[:, None]
-
-    out = np.repeat(ratio(((27, 33),)), len(ARKIT_NAMES), axis=1)
-    out[:, indices([n for n in ARKIT_NAMES if n.startswith(("jaw", "mouth", "cheekPuff"))])] = ratio(((33, 8),))
-    out[:, indices(_EYE_SHAPES)] = ratio(((37, 41), (38, 40), (43, 47), (44, 46)))
-    out[:, ARKIT_INDEX["tongueOut"]] = 1.0
-    return out.astype(np.float32)
+    out = []
+    for path in sorted(Path(folder).rglob("*.npz")):
+        clip = MotionClip.load(path)
+        if clip.split == split and clip.source in ("grid", "facegood"):
+            out.append(np.where(clip.weights_valid, clip.weights, 0.0))
+    if not out:
+        raise InputError(f"expected motion clips of the split {split!r} of GRID or FACEGOOD in {folder}, found none")
+    return np.clip(np.concatenate(out), 0.0, 1.0).astype(np.float32)
 
 
 class ExpressionSampler:
-    """Draws weights (n, 52) in [0, 1] from the mixture ``SHARES`` of ``SOURCES``."""
+    """Draws weights (n, 52) in [0, 1] from the mixture ``SHARES`` of ``SOURCES``.
 
-    def __init__(self, folder: str | Path = "../shared/data", split: str = "train", seed: int = 0) -> None:
+    Args:
+        folder: the study data with the LiveLink takes.
+        split: of takes and clips.
+        seed: of everything random.
+        motion: folder of clips of tracked video; they then make up :data:`TRACKED_SHARE` of what is drawn.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path = "../shared/data",
+        split: str = "train",
+        seed: int = 0,
+        motion: str | Path | None = None,
+    ) -> None:
         self.takes = range_of_motion(folder, split)
+        self.clips = None if motion is None else tracked_motion(motion, split)
         self.rng = np.random.default_rng(seed)
 
     def sample(self, n: int, source: str | None = None) -> np.ndarray:
-        """``n`` faces, of one source or mixed."""
-        kinds = np.full(n, SOURCES.index(source)) if source else self.rng.choice(len(SOURCES), n, p=SHARES)
+        """``n`` faces, of one source (of :data:`SOURCES`, or ``tracked``) or mixed."""
+        names, shares = SOURCES, SHARES
+        if self.clips is not None:
+            names = (*SOURCES, "tracked")
+            shares = (*(s * (1 - TRACKED_SHARE) for s in SHARES), TRACKED_SHARE)
+        kinds = np.full(n, names.index(source)) if source else self.rng.choice(len(names), n, p=shares)
         out = np.zeros((n, len(ARKIT_NAMES)), np.float32)
-        for k, name in enumerate(SOURCES):
+        for k, name in enumerate(names):
             rows = np.flatnonzero(kinds == k)
             if len(rows):
                 out[rows] = getattr(self, "_" + name)(len(rows))
@@ -87,6 +103,13 @@ class ExpressionSampler:
         mixed = self.rng.random(n) < 0.4
         frames[np.ix_(mixed, _UPPER)] = others[np.ix_(mixed, _UPPER)]
         return frames * self.rng.uniform(0.75, 1.15, (n, 1))
+
+    def _tracked(self, n: int) -> np.ndarray:
+        """Frames of tracked clips; half with the upper face of a take, since talkers hardly move it."""
+        frames = self.clips[self.rng.integers(len(self.clips), size=n)]
+        mixed = self.rng.random(n) < 0.5
+        frames[np.ix_(mixed, _UPPER)] = self.takes[self.rng.integers(len(self.takes), size=n)][np.ix_(mixed, _UPPER)]
+        return frames
 
     def _speech(self, n: int) -> np.ndarray:
         rng, w = self.rng, np.zeros((n, len(ARKIT_NAMES)))

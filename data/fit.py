@@ -14,6 +14,7 @@ thrust are not visible enough: they stay 0 and are marked as not valid.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,10 +213,26 @@ class Talker:
         size = np.linalg.norm(neutral[45] - neutral[36]) / np.linalg.norm(face[263] - face[33])
         shift = own.mean(0) - size * rotation[0] @ anchors.mean(0)
         self.template = size * template @ rotation[0].T + shift
+        self._learn_view(points)
+
+    def _learn_view(self, points: np.ndarray) -> None:
+        """Size, rotation and place of the head at rest, as the camera of these stable points (F, 21, 3) sees them."""
         scale, rotations, translations = align(points, self.template)
         self._scale = float(np.median(scale))
         self._rest_rotation = Rotation.from_matrix(rotations).mean()
         self._rest_pivot = np.median(self._pivot_position(scale, rotations, translations), axis=0)
+
+    def view_change(self, track: FaceTrack) -> tuple[float, float]:
+        """(ratio of sizes, angle in degrees) between the head in ``track`` on average and at this talker's rest."""
+        scale, rotations, _ = align(_camera(track)[:, STABLE], self.template)
+        turn = self._rest_rotation.inv() * Rotation.from_matrix(rotations).mean()
+        return float(np.median(scale)) / self._scale, float(np.degrees(turn.magnitude()))
+
+    def seen_by(self, track: FaceTrack) -> Talker:
+        """The same person before another camera: the head at rest is where ``track`` has it on average."""
+        other = copy.copy(self)
+        other._learn_view(_camera(track)[:, STABLE])
+        return other
 
     def _pivot_position(self, scale: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
         """Neck pivot in camera axes, metres; the size of the face tells the depth of its landmarks' centre."""

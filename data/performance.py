@@ -108,7 +108,7 @@ def perform(
     rate = draw[8].uniform(*living.BLINKS_PER_S) * (1 + (entry.blinks - 1) * intensity)
     times = living.blink_times(draw[8], frames / FPS, rate, speech.pauses, living.gaze_shifts(target))
     slowness = 1 + max(0.0, entry.blinks - 1) * intensity * 0.5
-    weights = _lids(np.clip(weights, 0, 1), living.blinks(draw[8], frames, times, slowness))
+    weights = close_lids(np.clip(weights, 0, 1), living.blinks(draw[8], frames, times, slowness))
     labels = tuple((float(s), float(e), str(p)) for s, e, p in phones) or ((0.0, float(duration_s), "sil"),)
     return Performance(weights.astype(np.float32), rotvec, travel, style, float(intensity), int(seed), labels)
 
@@ -156,7 +156,7 @@ def _mouth(
     return visemes.seal(weights, gate, speaker)
 
 
-def _lids(weights: np.ndarray, closure: np.ndarray) -> np.ndarray:
+def close_lids(weights: np.ndarray, closure: np.ndarray) -> np.ndarray:
     """Add blinks (T, 2) to weights (T, 52): the lids just meet, whatever squint, gaze or wide eyes are there."""
     out = weights.copy()
     for side, closed in zip(("Left", "Right"), closure.T, strict=True):

@@ -194,9 +194,12 @@ def head_pose(rng: np.random.Generator, angles_deg: np.ndarray, breath: np.ndarr
     frames = len(roll)
     lift = -np.sin(2 * np.pi * breath)
     sway = np.stack([0.0022 * smooth_noise(rng, frames, 4.0) for _ in range(2)], axis=1)
-    travel = np.stack([
-        _LOWER_NECK_M * np.sin(pitch) + sway[:, 0] + 0.0006 * lift,
-        -_LOWER_NECK_M * np.sin(roll) + sway[:, 1],
-        -_LOWER_NECK_M * (1 - np.cos(pitch) * np.cos(roll)) + 0.0010 * lift,
-    ], axis=1)  # fmt: skip
+    travel = neck_travel(roll, pitch)
+    travel += np.stack([sway[:, 0] + 0.0006 * lift, sway[:, 1], 0.0010 * lift], axis=1)
     return rotvec.astype(np.float32), travel.astype(np.float32)
+
+
+def neck_travel(roll: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Travel (T, 3) in metres of the neck pivot when the lower neck bends with the head, for angles (T,) in radians."""
+    level = np.cos(pitch) * np.cos(roll)
+    return _LOWER_NECK_M * np.stack([np.sin(pitch), -np.sin(roll), level - 1], axis=1)

@@ -5,26 +5,27 @@
 writes FOLDER/{grid,facegood,livelink}/ID.npz (+ ID.flac) in the format of :mod:`media2face.data.clips`, and
 FOLDER/rejected.json with the reason for each video left out. Landmarks are cached in FOLDER_tracks. Finished clips and
 rejections are kept: run it again to go on. Splits: GRID, one talker, 80/10/10 by a hash of the clip's id; FACEGOOD by
-take; LiveLink in blocks of its second take.
+take; LiveLink in blocks of its second take. Videos of one's own: ``media2face extract``, which shares this code.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import as_completed
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
-from media2face.data.clips import FPS, SAMPLE_RATE, MotionClip
+from media2face.data.clips import SAMPLE_RATE, MotionClip
 from media2face.data.curve_takes import clips_of, read_facegood, read_livelink
+from media2face.data.extraction.pipeline import MAX_DRIFT_S, hash_split, motion_of
+from media2face.data.extraction.workers import LocalWorkers
+from media2face.data.files import write_json
 from media2face.data.fit import Fit, Talker
 from media2face.data.rig import ICTRig
 from media2face.data.tracking import FaceTrack, VideoTracker
@@ -39,44 +40,19 @@ MAX_MISFIT_MM = 2.5
 """Largest distance (rms) of the head frame's landmarks from the rigid face in any frame; broken pictures exceed it."""
 MAX_SPIKE = 3.0
 """Largest excess (grey levels) of a frame's change over its neighbours': a decoder's recovery from a broken picture."""
-MAX_DRIFT_S = 0.1
-"""Largest difference of the lengths of picture and sound."""
 TALKER_CLIPS = 150
 """Tracks from which the talker's rest is learnt."""
 FACEGOOD_SPLITS = {"2_05": "val", "3_15": "test"}
 LIVELINK_SPLITS = {"rom_4": ["train"] * 9 + ["val"] * 2 + ["test"]}
 
-_tracker: VideoTracker | None = None
-
-
-def grid_split(clip_id: str) -> str:
-    """train, val or test (80/10/10) by a hash of the id, the same on every machine."""
-    bucket = int(hashlib.sha256(clip_id.encode()).hexdigest(), 16) % 10
-    return "val" if bucket == 0 else "test" if bucket == 1 else "train"
-
-
-def to_clip_rate(times: np.ndarray, values: np.ndarray, frames: int) -> np.ndarray:
-    """Values (F, ...) at ``times`` (F,) s on the grid k/30 s, k < frames, by cubic splines; ends are held.
-
-    Lips close for one or two video frames: splines keep the closure that falls between two of them (on GRID 86 % of the
-    bilabials at the start of words close to within 0.5 mm of rest; shape-preserving cubics leave 76 %).
-    """
-    grid = np.clip(np.arange(frames) / FPS, times[0], times[-1])
-    return CubicSpline(times, values, axis=0)(grid).astype(np.float32)
-
 
 def grid_clip(clip_id: str, track: FaceTrack, fit: Fit, seconds: float) -> MotionClip:
     """A fitted GRID video as a clip of ``seconds`` of sound."""
-    frames = int(np.ceil(seconds * FPS - 1e-9))
     return MotionClip(
-        weights=np.clip(to_clip_rate(track.times, fit.weights, frames), 0, 1),
-        weights_valid=Talker.valid(),
-        head_rotvec=to_clip_rate(track.times, fit.head_rotvec, frames),
-        head_translation=to_clip_rate(track.times, fit.head_translation, frames),
-        head_valid=True,
+        **motion_of(track.times, fit.weights, fit.head_rotvec, fit.head_translation, seconds),
         speaker="grid_s1",
         source="grid",
-        split=grid_split(clip_id),
+        split=hash_split(clip_id),
     )
 
 
@@ -98,16 +74,15 @@ def check_track(talker: Talker, track: FaceTrack) -> None:
         raise InputError(f"head landmarks {misfit.max():.1f} mm off in frame {int(misfit.argmax())}: broken picture")
 
 
-def _start_tracker(model: Path) -> None:
-    global _tracker
-    _tracker = VideoTracker(model)
+@lru_cache(maxsize=1)
+def _tracker(model: Path) -> VideoTracker:
+    return VideoTracker(model)
 
 
-def _track(job: tuple[Path, Path]) -> tuple[str, str]:
+def _track(video: Path, cache: Path, model: Path) -> tuple[str, str]:
     """Track one video into its cache file; (id, reason it failed or '')."""
-    video, cache = job
     try:
-        _tracker.track(video).save(cache)
+        _tracker(model).track(video).save(cache)
     except InputError as error:
         return video.stem, str(error).removeprefix(f"{video}: ")
     return video.stem, ""
@@ -118,10 +93,13 @@ def track_all(videos: list[Path], cache: Path, model: Path, jobs: int) -> dict[s
     todo = [(v, cache / f"{v.stem}.npz") for v in videos if not (cache / f"{v.stem}.npz").is_file()]
     if not todo:
         return {}
-    spawn = multiprocessing.get_context("spawn")  # the tracker's threads do not survive a fork
-    with ProcessPoolExecutor(min(jobs, len(todo)), spawn, initializer=_start_tracker, initargs=(model,)) as pool:
-        outcomes = tqdm(pool.map(_track, todo), total=len(todo), desc="tracking", unit="clip")
-        return {clip_id: reason for clip_id, reason in outcomes if reason}
+    workers = LocalWorkers(min(jobs, len(todo)))
+    try:
+        futures = [workers.submit(_track, video, target, model) for video, target in todo]
+        outcomes = [f.result() for f in tqdm(as_completed(futures), total=len(todo), desc="tracking", unit="clip")]
+    finally:
+        workers.close()
+    return {clip_id: reason for clip_id, reason in outcomes if reason}
 
 
 def make_grid(
@@ -184,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     report = args.out / "rejected.json"
     known = json.loads(report.read_text()) if report.is_file() else {}
     rejected = make_grid(args.data, args.out / "grid", cache, args.limit, args.jobs, known)
-    report.write_text(json.dumps(rejected, indent=1, sort_keys=True) + "\n")
+    write_json(report, dict(sorted(rejected.items())))
     log.info("done: %s; %d videos rejected, see rejected.json", args.out, len(rejected))
 
 

@@ -17,6 +17,7 @@ its width the distance of the corners 48-54. Both are read on the mean identity,
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,9 @@ INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 MOUTH_CORNERS = (48, 54)
 
 _TONGUE_TIP = 16761
+_KEYS = ("neutral", "identity", "expression", "expression_names", "uv", "faces", "uv_faces", "face_material",
+         "material_names")  # fmt: skip
+_UNUSED = ("cheekRaiser_L", "cheekRaiser_R", "PupilDilate_L", "PupilDilate_R")
 _MISSING = "get ICT-FaceKit (github.com/ICT-VGL/ICT-FaceKit) as the data README describes, or pass the right folder"
 
 
@@ -140,21 +144,33 @@ class ICTRig:
 
     @classmethod
     def load(cls, folder: str | Path = "../shared/data") -> ICTRig:
-        """Read ``ict_face.npz`` and ``ict_vertex_indices.json``.
+        """Read ``ict_face.npz`` and ``ict_vertex_indices.json``, or another rig of the same form and topology.
+
+        Args:
+            folder: where both files lie; or the path of an ``.npz`` of one's own (same keys, the light ICT topology;
+                shapes named as in ICT or in ARKit, ``tongueOut`` optional) with the JSON file beside it.
 
         Raises:
             FileNotFoundError: saying which file is missing and where it comes from.
+            InputError: if the rig lacks arrays or shapes, names unknown ones, or has another topology.
         """
-        folder = Path(folder)
-        for name in ("ict_face.npz", "ict_vertex_indices.json"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"expected {name} in {folder.resolve()}, found none: {_MISSING}")
-        with np.load(folder / "ict_face.npz", allow_pickle=False) as file:
-            data = {k: file[k] for k in file.files}
+        folder, name = Path(folder), "ict_face.npz"
+        if folder.suffix == ".npz":
+            folder, name = folder.parent, folder.name
+        for wanted in (name, "ict_vertex_indices.json"):
+            if not (folder / wanted).is_file():
+                raise FileNotFoundError(f"expected {wanted} in {folder.resolve()}, found none: {_MISSING}")
+        try:
+            with np.load(folder / name, allow_pickle=False) as file:
+                data = {k: file[k] for k in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{folder / name} is not a readable rig: {error}") from error
+        _check(data, folder / name)
         points = json.loads((folder / "ict_vertex_indices.json").read_text())
         ict = {str(n): d.astype(np.float32) for n, d in zip(data["expression_names"], data["expression"], strict=True)}
         island, vertex = uv_islands(data["faces"], data["uv_faces"], len(data["uv"]))
-        ict["tongueOut"] = tongue_out_delta(data["neutral"], island, vertex)
+        if "tongueOut" not in ict:
+            ict["tongueOut"] = tongue_out_delta(data["neutral"], island, vertex)
         return cls(
             neutral=data["neutral"],
             deltas=np.stack([_arkit_delta(ict, name) for name in ARKIT_NAMES]),
@@ -218,8 +234,43 @@ class ICTRig:
 
 
 def _arkit_delta(ict: dict[str, np.ndarray], name: str) -> np.ndarray:
+    if name in ict:
+        return ict[name]
     if name in ("browInnerUp", "cheekPuff"):
         return ict[name + "_L"] + ict[name + "_R"]
-    if name not in ict:
-        name = name.replace("Left", "_L") if name.endswith("Left") else name.replace("Right", "_R")
-    return ict[name]
+    return ict[_ict_name(name)]
+
+
+def _ict_name(name: str) -> str:
+    return name[:-4] + "_L" if name.endswith("Left") else name[:-5] + "_R" if name.endswith("Right") else name
+
+
+def _check(data: dict[str, np.ndarray], path: Path) -> None:
+    """Raise InputError, saying what is wrong, if ``data`` is no rig of ICT's form and topology."""
+    if missing := [k for k in _KEYS if k not in data]:
+        raise InputError(f"{path} lacks the arrays {missing}: {_MISSING}")
+    count = PARTS["lashes"][1]
+    shapes = {"neutral": (count, 3), "identity": (None, count, 3), "expression": (None, count, 3),
+              "faces": (None, 4), "uv_faces": (len(data["faces"]), 4), "uv": (None, 2)}  # fmt: skip
+    for key, wanted in shapes.items():
+        shape = data[key].shape
+        fits = len(shape) == len(wanted) and all(w in (None, s) for w, s in zip(wanted, shape, strict=True))
+        if not fits:
+            text = " x ".join("any" if w is None else str(w) for w in wanted)
+            raise InputError(f"{path} has another topology: expected {key} of {text} (light ICT model), got {shape}")
+        if data[key].dtype.kind == "f" and not np.isfinite(data[key]).all():
+            raise InputError(f"{path} holds NaN or infinity in {key}")
+    for key, limit in (("faces", count), ("uv_faces", len(data["uv"]))):
+        if data[key].max() >= limit or data[key].min() < -1:
+            raise InputError(f"{path} names numbers outside 0 to {limit - 1} in {key}")
+    names = [str(n) for n in data["expression_names"]]
+    if len(names) != len(data["expression"]):
+        raise InputError(f"{path} has {len(data['expression'])} expressions and {len(names)} names")
+    halves = {n + side for n in ("browInnerUp", "cheekPuff") for side in ("_L", "_R")}
+    known = {*ARKIT_NAMES, *map(_ict_name, ARKIT_NAMES), *halves, *_UNUSED}
+    if unknown := sorted(set(names) - known):
+        raise InputError(f"{path} names unknown shapes {unknown}: use ARKit's 52 names, or ICT's with _L and _R")
+    lacking = [n for n in ARKIT_NAMES if n != "tongueOut" and not {n, _ict_name(n)} & set(names)
+               and not {n + "_L", n + "_R"} <= set(names)]  # fmt: skip
+    if lacking:
+        raise InputError(f"{path} lacks the shapes {lacking}: a rig needs ARKit's 52 (tongueOut may be left out)")

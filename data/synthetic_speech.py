@@ -181,16 +181,21 @@ def _render_espeak(batch: list[Clip], folder: Path) -> Iterator[tuple[Clip, str,
     lines = "".join(json.dumps(r) + "\n" for r in requests)
     result = subprocess.run(program, input=lines, capture_output=True, text=True, check=True, timeout=600)
     for clip, spoken, request, answer in zip(batch, said, requests, result.stdout.splitlines(), strict=True):
-        answer = json.loads(answer)
-        ends = [start for start, _ in answer["phones"][1:]] + [answer["duration"]]
-        timed = []
-        for (start, ipa), end in zip(answer["phones"], ends, strict=True):
-            found = ("sil",) if ipa == "" else phones.from_espeak(ipa, clip.language)
-            if end > start and found:
-                timed += phones.spread(start, end, found)
-            elif end > start and timed:  # a mark of no sound: the phone before lasts
-                timed[-1] = (timed[-1][0], end, timed[-1][2])
+        timed = espeak_phones(json.loads(answer), clip.language)
         yield clip, spoken, Path(request["wave"]), timed
+
+
+def espeak_phones(answer: dict, language: str) -> list[tuple[float, float, str]]:
+    """Timed phones of an answer of ``espeak_events.py``."""
+    ends = [start for start, _ in answer["phones"][1:]] + [answer["duration"]]
+    timed: list[tuple[float, float, str]] = []
+    for (start, ipa), end in zip(answer["phones"], ends, strict=True):
+        found = ("sil",) if ipa == "" else phones.from_espeak(ipa, language)
+        if end > start and found:
+            timed += phones.spread(start, end, found)
+        elif end > start and timed:  # a mark of no sound: the phone before lasts
+            timed[-1] = (timed[-1][0], end, timed[-1][2])
+    return timed
 
 
 _RENDER = {"flite": _render_flite, "festival": _render_festival, "espeak": _render_espeak}

@@ -1,21 +1,27 @@
 """Facial landmarks of a video, frame by frame, with MediaPipe's FaceLandmarker (a teacher for labels, not shipped).
 
+Pictures come upright and with their times from :mod:`media2face.data.extraction.video`. Where several faces are looked
+for, the largest is followed and the others are counted.
+
 Every frame is detected on its own (image mode): the landmarker's video mode filters over time, which flattens fast lip
 movement and delays it by half a frame; :mod:`media2face.data.fit` smooths instead, without delay.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from media2face.data.extraction.video import Video
+from media2face.data.files import whole_file
 from media2face.runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
 from media2face.runtime.errors import ConfigError, InputError
 
 LANDMARKS = 478
+THUMBNAIL = 192
+"""Longest side in pixels of the picture that :attr:`FaceTrack.change` is measured on."""
 MAX_LOST = 0.1
 """Share of frames without a face above which a video cannot be used."""
 
@@ -31,6 +37,8 @@ class FaceTrack:
         matrices: (F, 4, 4) float32, canonical face (x to its left, y up, z forward, cm) to camera space.
         found: (F,) bool; rows of frames without a face hold the nearest frame's values.
         change: (F,) float32, mean absolute difference from the frame before in grey levels (0 to 255), 0 at first.
+        faces: (F,) int16, faces seen, up to as many as were looked for.
+        damaged: why reading ended early, or "".
     """
 
     times: np.ndarray
@@ -39,20 +47,28 @@ class FaceTrack:
     matrices: np.ndarray
     found: np.ndarray
     change: np.ndarray
+    faces: np.ndarray | None = None
+    damaged: str = ""
+
+    def __post_init__(self) -> None:
+        self.damaged = str(self.damaged)
+        if self.faces is None:
+            self.faces = self.found.astype(np.int16)
 
     @property
     def seconds(self) -> float:
         """Length of the video."""
-        return float(self.times[-1] - self.times[0] + np.median(np.diff(self.times)))
+        return float(self.times[-1] - self.times[0] + (np.median(np.diff(self.times)) if len(self.times) > 1 else 0.0))
+
+    def part(self, first: int, last: int) -> FaceTrack:
+        """Frames ``first`` to ``last`` (not included), with their times as they are."""
+        rows = slice(first, last)
+        return FaceTrack(**{k: v[rows] if isinstance(v, np.ndarray) else v for k, v in vars(self).items()})
 
     def save(self, path: str | Path) -> None:
-        """Write an ``.npz`` in one step."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        with open(part, "wb") as file:
+        """Write an ``.npz``, whole or not at all."""
+        with whole_file(path) as file:
             np.savez(file, **vars(self))
-        os.replace(part, path)
 
     @classmethod
     def load(cls, path: str | Path) -> FaceTrack:
@@ -66,19 +82,20 @@ class VideoTracker:
 
     Args:
         model: path of ``face_landmarker.task``.
+        faces: how many to look for; the largest is followed.
 
     Raises:
         ConfigError: if the model file or the packages ``mediapipe`` and ``av`` are missing.
     """
 
-    def __init__(self, model: str | Path) -> None:
+    def __init__(self, model: str | Path, faces: int = 1) -> None:
         if not Path(model).is_file():
             raise ConfigError(f"no landmark model at {model}; MediaPipe publishes it as face_landmarker.task")
         try:
             import av  # noqa: F401
             import mediapipe as mp
         except ImportError as error:
-            raise ConfigError(f"tracking video needs the [train] extra (mediapipe, av): {error}") from error
+            raise ConfigError(f"tracking video needs the [data] extra (mediapipe, av): {error}") from error
         tasks = mp.tasks
         self._image = mp.Image
         self._format = mp.ImageFormat.SRGB
@@ -86,6 +103,7 @@ class VideoTracker:
             tasks.vision.FaceLandmarkerOptions(
                 base_options=tasks.BaseOptions(model_asset_path=str(model)),
                 running_mode=tasks.vision.RunningMode.IMAGE,
+                num_faces=faces,
                 output_face_blendshapes=True,
                 output_facial_transformation_matrixes=True,
             )
@@ -97,48 +115,45 @@ class VideoTracker:
     def __exit__(self, *exc: object) -> None:
         self._landmarker.close()
 
-    def track(self, path: str | Path) -> FaceTrack:
-        """Landmarks of every frame of the video at ``path``.
+    def track(self, path: str | Path, stride: int = 1, max_lost: float = MAX_LOST) -> FaceTrack:
+        """Landmarks of every ``stride``-th frame of the video at ``path``.
 
         Raises:
-            InputError: if the video cannot be read or more than a tenth of its frames show no face.
+            InputError: if the video cannot be read or more than ``max_lost`` of its frames show no face.
         """
-        import av
-
-        times, points, scores, matrices, change = [], [], [], [], []
+        video = Video(path)
+        times, rows, scores, matrices, change, faces = [], [], [], [], [], []
         before = None
-        try:
-            with av.open(str(path)) as container:
-                for frame in container.decode(video=0):
-                    pixels = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-                    result = self._landmarker.detect(self._image(image_format=self._format, data=pixels))
-                    times.append(float(frame.time))
-                    before = pixels if before is None else before
-                    change.append(np.abs(pixels.astype(np.int16) - before).mean())
-                    before = pixels
-                    if not result.face_landmarks:
-                        points.append(None)
-                        continue
-                    scale = np.array([frame.width, frame.height, frame.width], np.float32)
-                    face = result.face_landmarks[0]
-                    points.append(np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale)
-                    scores.append(_arkit_scores(result.face_blendshapes[0]))
-                    matrices.append(np.asarray(result.facial_transformation_matrixes[0], np.float32))
-        except (av.error.FFmpegError, IndexError) as error:
-            raise InputError(f"{path} is not a readable video: {error}") from error
-        found = np.array([p is not None for p in points], bool)
-        if not len(found) or found.mean() < 1 - MAX_LOST:
+        for time, pixels in video.frames(stride):
+            step = max(1, max(pixels.shape) // THUMBNAIL)
+            thumbnail = pixels[::step, ::step].astype(np.int16)
+            change.append(0.0 if before is None else np.abs(thumbnail - before).mean())
+            before = thumbnail
+            result = self._landmarker.detect(self._image(image_format=self._format, data=pixels))
+            times.append(time)
+            faces.append(len(result.face_landmarks))
+            if not faces[-1]:
+                continue
+            scale = np.array([pixels.shape[1], pixels.shape[0], pixels.shape[1]], np.float32)
+            seen = [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in result.face_landmarks]
+            largest = int(np.argmax([np.ptp(face[:, :2], axis=0).prod() for face in seen]))
+            rows.append(seen[largest])
+            scores.append(_arkit_scores(result.face_blendshapes[largest]))
+            matrices.append(np.asarray(result.facial_transformation_matrixes[largest], np.float32))
+        found = np.array(faces) > 0
+        if not found.any() or found.mean() < 1 - max_lost:
             raise InputError(f"{path}: a face in {int(found.sum())} of {len(found)} frames; it must be seen throughout")
-        seen = np.flatnonzero(found)
-        nearest = np.abs(np.arange(len(found))[:, None] - seen).argmin(1)
-        rows = np.stack([p for p in points if p is not None])
+        where = np.flatnonzero(found)
+        nearest = np.round(np.interp(np.arange(len(found)), where, np.arange(len(where)))).astype(int)
         return FaceTrack(
             times=np.array(times),
-            landmarks=rows[nearest],
+            landmarks=np.stack(rows)[nearest],
             scores=np.stack(scores)[nearest],
             matrices=np.stack(matrices)[nearest],
             found=found,
             change=np.array(change, np.float32),
+            faces=np.array(faces, np.int16),
+            damaged=video.damaged,
         )
 
 

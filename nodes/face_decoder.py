@@ -6,14 +6,16 @@ from array import array
 from collections import Counter
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, TransformStamped
+from geometry_msgs.msg import PointStamped, PoseStamped, TransformStamped
 
 from media2face.runtime.arkit import ARKIT_NAMES
 from media2face.runtime.clock import FPS
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
-from media2face.runtime.presentation import NS, FrameQueue, Queued, StarvedFace, Timeline, frame_offset
+from media2face.runtime.gaze import Gaze, IdleFace
+from media2face.runtime.presentation import FRAME_NS, NS, FrameQueue, Queued, StarvedFace, Timeline, frame_offset
 from media2face.runtime.rotation import quaternions_from_rotvecs
+from media2face.runtime.sources import utterance_id
 from media2face_msgs.msg import Expression, HeadMotion, PlaybackClock
 
 from . import qos, runner
@@ -37,6 +39,7 @@ class FaceDecoderNode(AvatarNode):
         WEIGHTS,
         PRESENTATION_DELAY,
         Param("publish_ahead", 0.1, "frames go out this much before they are to be seen, s", 0.0, 0.1),
+        Param("gaze_fresh", 1.0, "how long a point on look_at holds the eyes, s", 0.1, 60.0),
         Param(
             "frame_id", "", "frame of the head's rest pose; empty: <namespace>/head_rest, its child is <namespace>/head"
         ),
@@ -55,6 +58,7 @@ class FaceDecoderNode(AvatarNode):
         self._forget()
         self.take(HeadMotion, "head_motion", self.on_motion, qos.MOTION)
         self.take(PlaybackClock, "playback_clock", self.on_clock, qos.STATE)
+        self.take(PointStamped, "look_at", self.on_look_at, qos.PROMPT)
         self.work(self.show)
 
     def stop(self) -> None:
@@ -98,6 +102,19 @@ class FaceDecoderNode(AvatarNode):
         if message.utterance:
             self.timeline.put(message.utterance, to_ns(message.start))
 
+    def on_look_at(self, message: PointStamped) -> None:
+        """The eyes look at a point, for as long as it is fresh."""
+        frame = message.header.frame_id
+        if frame not in ("", self.rest_frame, self.head_frame):
+            raise InputError(f"expected a point in {self.rest_frame} or {self.head_frame}, got one in {frame[:80]!r}: "
+                             "the node robot_face turns others into these")  # fmt: skip
+        now, stamp = self.now(), to_ns(message.header.stamp)
+        if stamp and abs(stamp - now) > round(self.value("gaze_fresh") * NS):
+            raise InputError(f"the point to look at was stamped {(stamp - now) / NS:+.1f} s from now")
+        point = np.array([message.point.x, message.point.y, message.point.z])
+        self.gaze.look_at(point, now / NS, on_head=frame == self.head_frame)
+        self.wake()
+
     def show(self) -> float | None:
         """Publish what is due; seconds until the next frame."""
         with self.lock:
@@ -105,11 +122,12 @@ class FaceDecoderNode(AvatarNode):
                 if self._overtaken(item):
                     self.counts["late frames left out"] += 1
                     continue
-                self.starved = StarvedFace(item)
+                self.starved, self.idle = StarvedFace(item), None
                 self._publish(item)
             following = self.queue.next_time()
             if following is None:
-                return self._ease()
+                pause = self._ease()
+                return self._look() if pause is None else pause
             return max((following - self.now()) / NS, 0.0)
 
     def _overtaken(self, item: Queued) -> bool:
@@ -132,11 +150,28 @@ class FaceDecoderNode(AvatarNode):
         following = self.starved.next_time()
         return None if following is None else max((following - self.queue.ahead - self.now()) / NS, 0.0)
 
+    def _look(self) -> float | None:
+        """Nothing is said: frames go on only while the eyes have somewhere to look."""
+        now = self.now()
+        if not self.gaze.active(now / NS):
+            self.idle = None
+            return None
+        if self.idle is None:
+            earliest = now + self.queue.ahead
+            if self.shown is not None:
+                earliest = max(earliest, self.shown.present + FRAME_NS)
+            self.idle = IdleFace(utterance_id("idle"), earliest, self.shown.value if self.shown else None)
+        item = self.idle.due(now + self.queue.ahead)
+        if item is not None:
+            self._publish(item)
+        return max((self.idle.next_time() - self.queue.ahead - self.now()) / NS, 0.0)
+
     def _publish(self, item: Queued) -> None:
         anchor, weights, rotation, translation = item.value
         if self.last_rotation is not None and rotation @ self.last_rotation < 0:
             rotation = -rotation
         self.last_rotation = rotation
+        weights = self.gaze.apply(weights, rotation, translation, item.present / NS)
         stamp = to_stamp(item.present)
         expression = Expression(
             utterance=item.utterance, frame=item.frame, revision=item.revision, names=NAMES,
@@ -158,7 +193,8 @@ class FaceDecoderNode(AvatarNode):
             self.transforms.publish(TFMessage(transforms=[transform]))
         self.shown = item
         self.published += 1
-        self.measure("latency", (self.now() - anchor - frame_offset(item.frame)) / NS)
+        if anchor is not None:
+            self.measure("latency", (self.now() - anchor - frame_offset(item.frame)) / NS)
 
     def _forget(self) -> None:
         self.queue = FrameQueue(round(self.value("publish_ahead") * NS))
@@ -166,6 +202,7 @@ class FaceDecoderNode(AvatarNode):
         self.last_rotation: np.ndarray | None = None
         self.starved: StarvedFace | None = None
         self.shown: Queued | None = None
+        self.gaze, self.idle = Gaze(self.value("gaze_fresh")), None
         self.ended = ""
         self.published = 0
 

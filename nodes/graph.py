@@ -63,6 +63,7 @@ INTERRUPTED = {"interrupted": "std_msgs/msg/Header"}
 AUDIO = {"audio": _msg("AudioChunk")}
 CLOCK = {"playback_clock": _msg("PlaybackClock")}
 EXPRESSION = {"expression": _msg("Expression")}
+LOOK_AT = {"look_at": "geometry_msgs/msg/PointStamped"}
 
 GRAPH: tuple[NodeSpec, ...] = (
     NodeSpec(
@@ -100,14 +101,63 @@ GRAPH: tuple[NodeSpec, ...] = (
     ),
     NodeSpec(
         "face_decoder", "FaceDecoderNode",
-        takes={"head_motion": _msg("HeadMotion")} | CLOCK,
+        takes={"head_motion": _msg("HeadMotion")} | CLOCK | LOOK_AT,
         gives=EXPRESSION | {"head_pose": "geometry_msgs/msg/PoseStamped"} | DIAGNOSTICS,
         serves={},
+    ),
+    NodeSpec(
+        "bridges", "Bridges",
+        takes=EXPRESSION | {"head_pose": "geometry_msgs/msg/PoseStamped"},
+        gives=DIAGNOSTICS,
+        serves={},
+        switch="bridges",
+    ),
+    NodeSpec(
+        "robot_face", "RobotFace",
+        takes=EXPRESSION | {
+            "style_embedding": _msg("StyleEmbedding"), "/robot_face/look_at": "geometry_msgs/msg/PointStamped",
+        },
+        gives=LOOK_AT | {"visemes": _msg("Expression"), "style_prompt": _msg("StylePrompt")} | DIAGNOSTICS,
+        serves={},
+        switch="robot_face",
+    ),
+    NodeSpec(
+        "speech_server", "SpeechServerNode",
+        takes={},
+        gives=AUDIO | {"style_prompt": _msg("StylePrompt")} | DIAGNOSTICS,
+        serves={},
+        switch="speech_server",
+    ),
+    NodeSpec(
+        "avatar_view", "AvatarViewNode",
+        takes=EXPRESSION | AUDIO | CLOCK | INTERRUPTED | {
+            "head_pose": "geometry_msgs/msg/PoseStamped", "style_embedding": _msg("StyleEmbedding"),
+        },
+        gives=DIAGNOSTICS,
+        serves={},
+        switch="avatar_view",
+    ),
+    NodeSpec(
+        "face_tracker", "FaceTrackerNode",
+        takes={"image": "sensor_msgs/msg/Image", "image/compressed": "sensor_msgs/msg/CompressedImage"},
+        gives={
+            "tracked_expression": _msg("Expression"), "tracked_head_pose": "geometry_msgs/msg/PoseStamped",
+            "keyframe": _msg("Keyframe"),
+        } | DIAGNOSTICS,
+        serves={"take_keyframe": "std_srvs/srv/Trigger"},
+        switch="face_tracker",
+    ),
+    NodeSpec(
+        "animatronics", "Animatronics",
+        takes=EXPRESSION | {"head_pose": "geometry_msgs/msg/PoseStamped"},
+        gives={"joint_states": "sensor_msgs/msg/JointState"} | DIAGNOSTICS,
+        serves={"soft_stop": "std_srvs/srv/SetBool"},
+        switch="animatronics",
     ),
 )  # fmt: skip
 
 NAMES = tuple(spec.name for spec in GRAPH)
-MODEL_NODES = ("speech_encoder", "style_encoder", "motion_sampler", "face_decoder")
+MODEL_NODES = ("speech_encoder", "style_encoder", "motion_sampler", "face_decoder", "face_tracker")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("audio", "demo", "speech: a file, 'demo', 'mic', or '' for what others publish on the topic audio",
@@ -123,7 +173,33 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("seed", 0, "another seed, another motion that fits", ("motion_sampler",)),
     Setting("provider", "auto", "what runs the networks: auto, cpu, cuda or tensorrt", MODEL_NODES),
     Setting("weights", "", "folder of the weights; '' for those that ship", MODEL_NODES),
+    Setting("livelink", "", "bridges: Live Link Face (Unreal Engine) to HOST or HOST:PORT", ("bridges",)),
+    Setting("vmc", "", "bridges: VMC (VRM avatars) to HOST or HOST:PORT", ("bridges",)),
+    Setting("zmq", "", "bridges: ZeroMQ endpoint for frames, such as tcp://127.0.0.1:5570", ("bridges",)),
+    Setting("zmq_in", "tcp://127.0.0.1:5571", "speech server: ZeroMQ endpoint for speech and styles",
+            ("speech_server",)),
+    Setting("zmq_keys", "", "folder of CurveZMQ keys, needed for endpoints that other machines can reach",
+            ("bridges", "speech_server")),
+    Setting("page_port", 8060, "port of the avatar page; the next free one if it is taken, 0 for any",
+            ("avatar_view",)),
+    Setting("page_host", "127.0.0.1", "address of the avatar page; 0.0.0.0 lets other machines see and steer",
+            ("avatar_view",)),
+    Setting("page_sound", "auto", "sound in the page: 'auto' (unless the loudspeaker plays), 'always' or 'never'",
+            ("avatar_view",)),
+    Setting("robot_map", "toy", "animatronics: the robot, a YAML file or an example (toy, full_head)",
+            ("animatronics",)),
+    Setting("robot_output", "joint_states", "animatronics: joint_states, or joint_trajectory for ros2_control",
+            ("animatronics",), "output"),
+    Setting("field_of_view", 60.0, "face tracker: of the camera across the picture, degrees", ("face_tracker",)),
+    Setting("keyframe_every", 0.0, "face tracker: send the tracked face as a keyframe so often, s; 0: on request",
+            ("face_tracker",)),
     # switches: which of the optional nodes run
+    Setting("avatar_view", True, "serve the avatar page", ()),
+    Setting("bridges", False, "send the face to Live Link Face, VMC or ZeroMQ", ()),
+    Setting("robot_face", False, "robot-face conventions: look_at, hri_msgs, REP-155 frames, visemes", ()),
+    Setting("speech_server", False, "take speech and styles over ZeroMQ", ()),
+    Setting("animatronics", False, "drive the servos of an animatronic head", ()),
+    Setting("face_tracker", False, "track a face in a camera's pictures (topic image)", ()),
     Setting("autostart", True, "nodes configure and activate themselves", NAMES),
 )  # fmt: skip
 

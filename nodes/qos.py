@@ -25,4 +25,10 @@ PROMPT = _profile(10)
 EVENT = _profile(10)
 STATE = _profile(1, latched=True)
 DIAGNOSTICS = _profile(10)
+CAMERA = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)  # fmt: skip
+"""Pictures: only the newest counts, and cameras that offer best effort are understood too."""
 TF = _profile(100)
+TF_STATIC = _profile(100, latched=True)

@@ -1,9 +1,9 @@
-"""GNPFA as ONNX: M, M' and G_geo, with what the engine must know of the latent space.
+"""GNPFA as ONNX: M, M', G_geo and E_geo, with what the engine must know of the latent space.
 
     python -m media2face.onnx_export.gnpfa --run RUN --data ../shared/data --out models/weights
-    python -m media2face.onnx_export.gnpfa ... --only generator     # M and M' stay as they are
+    python -m media2face.onnx_export.gnpfa ... --only geometry      # M and M' stay as they are
 
-``gnpfa_to_weights`` names the latent space by its fingerprint; the other two require it.
+``gnpfa_to_weights`` names the latent space by its fingerprint; the others require it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,17 @@ class _ClippedWeights(nn.Module):
         return self.mapping(latent).clamp(0.0, 1.0)
 
 
+class _Mean(nn.Module):
+    """E_geo as the engine uses it: the mean of z."""
+
+    def __init__(self, model: GNPFA) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+
+    def forward(self, offsets: Tensor, neutral: Tensor) -> Tensor:
+        return self.encoder(offsets, neutral)[0]
+
+
 def load_run(run: Path) -> tuple[GNPFA, dict]:
     """The averaged networks of a training run, and its metrics."""
     record = json.loads((run / "metrics.json").read_text())
@@ -58,11 +69,12 @@ def graphs(model: GNPFA) -> dict[str, tuple[nn.Module, tuple[Tensor, ...], list[
     cfg = model.cfg
     frames = torch.export.Dim("frames", min=1, max=65536)
     latent = torch.randn(3, cfg.latent_dim)
-    neutral = torch.randn(1, 3, cfg.height, cfg.width)
+    neutral, offsets = torch.randn(1, 3, cfg.height, cfg.width), torch.randn(3, 3, cfg.height, cfg.width)
     return {
         "gnpfa_to_weights": (_ClippedWeights(model), (latent,), ["latent"], "weights", ({0: frames},)),
         "gnpfa_from_weights": (model.to_latent, (torch.rand(3, cfg.shapes),), ["weights"], "latent", ({0: frames},)),
         "gnpfa_decoder": (model.generator, (neutral, latent), ["neutral", "latent"], "offsets", (None, {0: frames})),
+        "gnpfa_encoder": (_Mean(model), (offsets, neutral), ["offsets", "neutral"], "latent", ({0: frames}, None)),
     }
 
 
@@ -89,7 +101,7 @@ def to_onnx(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
 
 
 def export(run: Path, data: Path, folder: Path, only: str | None = None) -> dict[str, Path]:
-    """Write the three models; with ``only='generator'`` G_geo alone, for the M' that lies in ``folder``."""
+    """Write the four models; with ``only='geometry'`` G_geo and E_geo, for the M' that lies in ``folder``."""
     model, metrics = load_run(run)
     made = graphs(model)
     metrics = {k: v for k, v in metrics.items() if isinstance(v, float)}
@@ -107,8 +119,9 @@ def export(run: Path, data: Path, folder: Path, only: str | None = None) -> dict
             **stats,
         )  # fmt: skip
     space = load_model("gnpfa_to_weights", folder, "cpu").fingerprint
-    for name in ("gnpfa_decoder",) if only else ("gnpfa_from_weights", "gnpfa_decoder"):
-        drawn = {"atlas": atlas, "map_size": [model.cfg.height, model.cfg.width]} if name == "gnpfa_decoder" else {}
+    geometry = ("gnpfa_decoder", "gnpfa_encoder")
+    for name in geometry if only else ("gnpfa_from_weights", *geometry):
+        drawn = {"atlas": atlas, "map_size": [model.cfg.height, model.cfg.width]} if name in geometry else {}
         paths[name] = write_model(
             to_onnx(*made[name]), name, folder, fp16=bool(drawn), metrics=metrics,
             requires={"gnpfa_to_weights": space}, **common, **drawn,
@@ -121,7 +134,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder given to train_gnpfa as --out")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("models/weights"))
-    parser.add_argument("--only", choices=("generator",))
+    parser.add_argument("--only", choices=("geometry",))
     options = parser.parse_args()
     made = export(options.run, options.data, options.out, options.only)
     parser.exit(0, "".join(f"{path}\n" for path in made.values()))

@@ -19,6 +19,13 @@ def eye_angles(weights: np.ndarray, side: str) -> np.ndarray:
     return np.stack([yaw, look["Down"] - look["Up"]], axis=1).astype(np.float32)
 
 
+def eye_middle(ball: np.ndarray, reference: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Centre (3,) of an eyeball (n, 3) that is ``reference`` (n, 3), whose centre is known, moved and scaled."""
+    middle, before = ball.mean(axis=0), reference.mean(axis=0)
+    growth = np.sqrt(((ball - middle) ** 2).sum() / ((reference - before) ** 2).sum())
+    return middle - growth * (before - centre)
+
+
 def rotate_eyes(points: np.ndarray, centre: np.ndarray, weights: np.ndarray, side: str) -> np.ndarray:
     """Turn the vertices of one eyeball.
 

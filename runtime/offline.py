@@ -35,6 +35,9 @@ class Performance:
     """The speech: a file, or mono samples at 16 kHz."""
     fps: int = FPS
     names: tuple[str, ...] = field(default=ARKIT_NAMES)
+    style: str = ""
+    """The words of the style; '' for none, or for a picture."""
+    strength: float = 1.0
 
 
 def animate(
@@ -87,4 +90,6 @@ def animate(
         model=models.sampler.model.name,
         seed=seed,
         audio=speech,
+        style=style if isinstance(style, str) else "",
+        strength=strength,
     )

@@ -19,7 +19,7 @@ import numpy as np
 
 from .arkit import ARKIT_NAMES, indices
 from .errors import InputError, ModelError
-from .eyes import rotate_eyes
+from .eyes import eye_middle, rotate_eyes
 from .sessions import weights_folder
 
 _TO_ROS = [2, 0, 1]
@@ -126,20 +126,48 @@ class RigAsset:
         Raises:
             InputError: if the shape does not fit or values are not finite.
         """
-        shape = (1, 3, *self.map_size)
         if neutral is None:
-            return np.zeros(shape, np.float32)
+            return np.zeros((1, 3, *self.map_size), np.float32)
         neutral = np.asarray(neutral, np.float32)
         if neutral.shape != self.neutral.shape:
             raise InputError(f"expected a neutral of {self.neutral.shape} vertices of this rig, got {neutral.shape}")
         if not np.isfinite(neutral).all():
             raise InputError("the neutral holds NaN or infinity: give metres of a whole mesh")
-        moved = (neutral - self.neutral)[:, [1, 2, 0]] / _CM
-        texels = (moved[self.neutral_corners] * self.neutral_shares[:, :, None]).sum(axis=1)
-        return np.ascontiguousarray(texels.T).reshape(shape)
+        return self._raster((neutral - self.neutral)[None])
 
-    def pose(self, offsets: np.ndarray, weights: np.ndarray, neutral: np.ndarray | None = None) -> np.ndarray:
-        """Vertices (T, V, 3) f32 metres from offset maps (T, 3, H, W) in ICT cm and weights (T, 52)."""
+    def offset_maps(self, vertices: np.ndarray, neutral: np.ndarray | None) -> np.ndarray:
+        """Expressions as the maps that E_geo reads: (T, 3, H, W), cm in ICT axes.
+
+        Args:
+            vertices: (T, V, 3) metres, heads at rest in this rig's topology.
+            neutral: (V, 3), whose faces they are; None is the mean identity.
+
+        Raises:
+            InputError: if a shape does not fit or values are not finite.
+        """
+        rest = self.neutral if neutral is None else np.asarray(neutral, np.float32)
+        vertices = np.asarray(vertices, np.float32)
+        if vertices.ndim != 3 or vertices.shape[1:] != self.neutral.shape or rest.shape != self.neutral.shape:
+            raise InputError(f"expected vertices (T, {len(self.neutral)}, 3) of this rig, got {vertices.shape}")
+        if not (np.isfinite(vertices).all() and np.isfinite(rest).all()):
+            raise InputError("the vertices hold NaN or infinity: give metres of whole meshes")
+        return self._raster(vertices - rest)
+
+    def _raster(self, moved: np.ndarray) -> np.ndarray:
+        """Maps (T, 3, H, W), cm in ICT axes, of how vertices moved (T, V, 3), metres."""
+        out = np.zeros((len(moved), len(self.neutral_corners), 3), np.float32)
+        for corner, share in zip(self.neutral_corners.T, self.neutral_shares.T, strict=True):
+            out += moved[:, corner] * share[:, None]
+        maps = (out[:, :, [1, 2, 0]] / _CM).transpose(0, 2, 1)
+        return np.ascontiguousarray(maps).reshape(len(moved), 3, *self.map_size)
+
+    def pose(
+        self, offsets: np.ndarray, weights: np.ndarray, neutral: np.ndarray | None = None, jaw_gain: float = 1.0
+    ) -> np.ndarray:
+        """Vertices (T, V, 3) f32 metres from offset maps (T, 3, H, W) in ICT cm and weights (T, 52).
+
+        ``jaw_gain``: how far this person's jaw goes, relative to the mean identity's; gums and teeth follow it.
+        """
         rest = self.neutral if neutral is None else np.asarray(neutral, np.float32)
         frames = len(offsets)
         # vertex by vertex with all frames side by side: what is read and added then lies together in memory
@@ -152,13 +180,17 @@ class RigAsset:
             read *= shares[:, None, None]
             moved += read
         out[self.moving] += moved
-        overlap = np.maximum(out[self.landmarks[_LOWER_LIP], :, 2] - out[self.landmarks[_UPPER_LIP], :, 2], 0.0)
+        gap = out[self.landmarks[_UPPER_LIP], :, 2] - out[self.landmarks[_LOWER_LIP], :, 2]
+        at_rest = rest[self.landmarks[_UPPER_LIP], 2] - rest[self.landmarks[_LOWER_LIP], 2]
+        # lips that lie one before the other at rest may stay so
+        overlap = np.maximum(np.minimum(at_rest, 0.0)[:, None] - gap, 0.0)
         out[self.seal_vertices, :, 2] += self.seal_fields.T @ overlap
-        jaw = np.einsum("ts,svc->vtc", weights[:, indices(self.jaw_shapes)], self.jaw_deltas, optimize=True)
+        jaw_weights = jaw_gain * weights[:, indices(self.jaw_shapes)]
+        jaw = np.einsum("ts,svc->vtc", jaw_weights, self.jaw_deltas, optimize=True)
         out[self.jaw_vertices] += jaw
         out = np.ascontiguousarray(out.transpose(1, 0, 2))
         for side, centre in zip(("left", "right"), self.eye_centres, strict=True):
             first, last = self.parts[f"eye_{side}"]
-            shift = (rest[first:last] - self.neutral[first:last]).mean(axis=0)
-            out[:, first:last] = rotate_eyes(rest[first:last], centre + shift, weights, side)
+            middle = eye_middle(rest[first:last], self.neutral[first:last], centre)
+            out[:, first:last] = rotate_eyes(rest[first:last], middle, weights, side)
         return out

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = {"build", "install", "log", "__pycache__", ".git", ".venv", ".venv-dev", ".pytest_cache", ".ruff_cache"}
+LEFT_OUT = {"build", "install", "log", "__pycache__", ".git", ".venv", ".venv-dev", ".pytest_cache", ".ruff_cache",
+            "node_modules"}  # fmt: skip
 ROOMS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name != "media2face")
 NODES = ("audio_capture", "audio_playback", "face_decoder", "motion_sampler", "speech_encoder", "style_encoder")
 PROBE = f"""
@@ -32,10 +33,12 @@ for room in {ROOMS!r}:
 from media2face.runtime.sessions import weights_folder
 from media2face.runtime.demo import demo_speech
 from media2face.nodes.graph import GRAPH
+from media2face.bodies.web.assets import Assets
 from media2face_msgs.msg import Expression
 from media2face_msgs.action import Animate
 import media2face_msgs
 assert demo_speech().is_file()
+assert {{"index.html", "page.js", "page.css", "head.glb", "head_lite.glb"}} <= set(Assets().names)
 assert (weights_folder() / "clip_bpe.txt.gz").is_file(), weights_folder()
 heavy = {{"torch", "transformers", "open_clip"}} & set(sys.modules)
 assert not heavy, heavy

@@ -2,6 +2,8 @@
 
     python -m media2face.training.motion_cache --clips CLIPS --out CACHE
 
+CLIPS is a dataset built by ``media2face data build``, or a folder of motion clips.
+
 The speech features come from the shipped streaming encoder, the latents from the shipped mapping M, the style
 embeddings from the shipped text encoder: exactly what the engine will feed the trained model. A clip whose source knows
 only the lips (FACEGOOD) borrows eyes, brows and head from a synthetic performance and is counted as synthetic there.
@@ -21,7 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from media2face.data.augment import AugmentConfig, SpeechAugmenter
-from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
+from media2face.data.clips import MotionClip
+from media2face.data.dataset import Entry, MotionDataset
 from media2face.data.styles import STYLES, sample_prompt
 from media2face.onnx_export.shipped import phone_head
 from media2face.runtime.clock import interpolate_features
@@ -83,12 +86,12 @@ def disturb(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _augmenter()(np.pad(kept, (0, LONGEST - len(kept))), rng)[: len(kept)]
 
 
-def convert(job: tuple[Path, MotionClip, float, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def convert(job: tuple[Entry, MotionClip, float, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """One clip: states (T, D) float32, features (T, A) float16, and those of the augmented audio or None."""
-    path, clip, noisy, seed = job
+    entry, clip, noisy, seed = job
     encoder, decoder = _networks()
-    rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])
-    samples = read_clip_audio(path)
+    rng = np.random.default_rng([seed, zlib.crc32(entry.name.encode())])
+    samples = entry.audio()
     frames = len(clip.weights)
     z = decoder.latents(clip.weights)
     states = np.concatenate([z, clip.head_rotvec, clip.head_translation], axis=1).astype(np.float32)
@@ -102,7 +105,7 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
     """Write ``states.npy`` (N, D), ``features.npy`` (2, N, A) float16, ``prompts.npy`` and ``index.json``.
 
     Args:
-        clips: folder of motion clips.
+        clips: a built dataset or a folder of motion clips.
         out: folder of the cache.
         noisy: share of training clips whose second reading is of augmented audio (the others' is the first again).
         limit: at most so many clips of each source.
@@ -111,15 +114,15 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
     """
     encoder, decoder = _networks()
     style = StyleEncoder()
-    found: list[tuple[Path, MotionClip]] = []
+    found: list[tuple[Entry, MotionClip]] = []
     counts: dict[str, int] = {}
-    for path, clip in iter_clips(clips):
-        counts[clip.source] = counts.get(clip.source, 0) + 1
-        if clip.has_audio and (limit is None or counts[clip.source] <= limit):
-            found.append((path, clip))
+    for entry in MotionDataset.open(clips):
+        counts[entry.source] = counts.get(entry.source, 0) + 1
+        if entry.has_audio and (limit is None or counts[entry.source] <= limit):
+            found.append((entry, entry.clip()))
     donors = [c for _, c in found if c.source == "synthetic" and c.style == "neutral"]
     rng = np.random.default_rng(seed)
-    work = [(path, complete(clip, donors, rng), noisy, seed) for path, clip in found]
+    work = [(entry, complete(clip, donors, rng), noisy, seed) for entry, clip in found]
     out.mkdir(parents=True, exist_ok=True)
     with get_context("spawn").Pool(jobs) as pool:
         done = list(tqdm(pool.imap(convert, work, chunksize=8), total=len(work), unit="clip", desc="speech features"))
@@ -130,9 +133,9 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
     np.savez(out / "phone_head.npz", **dict(zip(("weight", "bias"), phone_head(), strict=True)))
     starts = np.concatenate([[0], np.cumsum([len(d[0]) for d in done])])
     index = [
-        {"id": path.stem, "start": int(start), "frames": len(clip.weights), "source": clip.source,
+        {"id": entry.name, "start": int(start), "frames": len(clip.weights), "source": clip.source,
          "split": clip.split, "style": clip.style, "intensity": float(clip.intensity)}
-        for (path, clip), start in zip(found, starts[:-1], strict=True)
+        for (entry, clip), start in zip(found, starts[:-1], strict=True)
     ]  # fmt: skip
     rest = np.concatenate([decoder.latents(np.zeros((1, 52), np.float32))[0], np.zeros(6, np.float32)])
     record = {
@@ -151,7 +154,7 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True, help="folder of motion clips (npz and flac)")
+    parser.add_argument("--clips", type=Path, required=True, help="a dataset, or a folder of motion clips")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--noisy", type=float, default=0.5, help="share of clips read a second time, augmented")
     parser.add_argument("--limit", type=int, help="at most so many clips of each source")

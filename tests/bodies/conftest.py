@@ -17,8 +17,11 @@ class PosedRig:
     def __init__(self, rig: RigAsset):
         self.rig = rig
 
-    def mesh(self, weights: np.ndarray) -> np.ndarray:
-        return self.rig.pose(np.zeros((len(weights), 3, *self.rig.map_size), np.float32), weights)
+    def latents(self, weights: np.ndarray) -> np.ndarray:
+        return np.asarray(weights, np.float32)
+
+    def mesh(self, weights: np.ndarray, neutral: np.ndarray | None = None) -> np.ndarray:
+        return self.rig.pose(np.zeros((len(weights), 3, *self.rig.map_size), np.float32), weights, neutral)
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ def test_a_full_disc_leaves_the_earlier_result(performance, tmp_path, monkeypatc
 
 def test_outputs_that_cannot_be(tmp_path, performance):
     for name in ("a.wav", "a", "a.npz.bak"):
-        with pytest.raises(ConfigError, match=".npz, .csv, .mp4"):
+        with pytest.raises(ConfigError, match=".csv, .*.mp4"):
             check_output(tmp_path / name)
     with pytest.raises(ConfigError, match="does not exist"):
         export(performance, tmp_path / "none" / "a.npz")

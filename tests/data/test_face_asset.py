@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from media2face.data.expressions import ExpressionSampler, personal_amplitude
 from media2face.data.face_asset import build, eyeball, identity_neutral, split_quads
 from media2face.data.geometry_maps import FaceAtlas
-from media2face.data.rig import ICTRig, to_ros
+from media2face.data.range_of_motion import RangeOfMotion, sample_identities
+from media2face.data.rig import ICTRig
+from media2face.evaluation.gnpfa_faces import TestFaces
+from media2face.runtime.arkit import ARKIT_INDEX
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.rig_asset import RigAsset
 
@@ -43,18 +45,34 @@ def test_shipped_rig_is_what_the_command_builds(rig: ICTRig):
     assert np.array_equal(built["faces"], shipped.triangles)
 
 
-def test_mesh_follows_the_rig_on_many_identities(rig: ICTRig, shared_data: Path):
-    decoder, faces = FaceDecoder(), ExpressionSampler(shared_data, "val", seed=5)
-    rng = np.random.default_rng(6)
-    weights = faces.sample(24, "range_of_motion")
-    skin = slice(*decoder.rig.parts["face"])
+def test_mesh_follows_many_people(rig: ICTRig, shared_data: Path):
+    decoder, rom = FaceDecoder(), RangeOfMotion(rig)
+    faces = TestFaces(rom, decoder.rig, shared_data, people=4, faces=9)
     errors, moved = [], []
-    for coefficients in (np.zeros(100), *np.clip(rng.normal(size=(3, 100)), -2, 2)):
-        neutral = identity_neutral(rig, decoder.rig, coefficients)
-        mesh = decoder.mesh(decoder.latents(weights), neutral)[:, skin]
-        shown = weights * personal_amplitude(rig, coefficients[None])
-        true = to_ros(rig.vertices(shown, coefficients, decoder.rig.source[skin]))
-        errors.append(1000 * np.linalg.norm(mesh - true, axis=-1).mean())
-        moved.append(1000 * np.linalg.norm(true - neutral[skin], axis=-1).mean())
+    for face in faces.people:
+        mesh = decoder.mesh(decoder.latents(face.weights), face.neutral)
+        true = face.offsets[:, faces.skin]
+        errors.append(10 * np.linalg.norm(faces.skin_offsets(face, mesh) - true, axis=-1).mean())
+        moved.append(10 * np.linalg.norm(true, axis=-1).mean())
     assert errors[0] < 0.1 * moved[0]
     assert max(errors[1:]) < 0.2 * np.mean(moved[1:])
+    seen = decoder.encode(faces.mesh(face), face.neutral)
+    back = decoder.weights(seen)
+    assert np.abs(back - face.weights).mean() < 0.04
+    assert len(decoder.encode(faces.mesh(face)[:0], face.neutral)) == 0
+
+
+def test_teeth_follow_a_persons_own_jaw(rig: ICTRig):
+    decoder = FaceDecoder()
+    weights = np.zeros((1, 52), np.float32)
+    weights[0, ARKIT_INDEX["jawOpen"]] = 0.8
+    z = decoder.latents(weights)
+    first, last = decoder.rig.parts["teeth"]
+    drops, chins = [], []
+    for identity in (np.zeros(100), *sample_identities(4, "test")):
+        neutral = identity_neutral(rig, decoder.rig, identity)
+        moved = (decoder.mesh(z, neutral)[0] - neutral)[:, 2]
+        drops.append(moved[first:last].min())
+        chins.append(moved[decoder.rig.landmarks[[7, 8, 9]]].mean())
+    assert np.std(chins) > 0.001
+    assert np.allclose(np.divide(drops, chins), drops[0] / chins[0], rtol=0.12)

@@ -103,7 +103,7 @@ def test_lids_meet_under_squint_and_wide_eyes_alike():
         weights = np.zeros((1, 52))
         for side in ("Left", "Right"):
             weights[0, ARKIT_INDEX[name + side]] = weight
-        out = performance._lids(weights, closed)
+        out = performance.close_lids(weights, closed)
         opening = performance._EYE_REST_MM + sum(
             mm * out[0, ARKIT_INDEX[n + "Left"]] for n, mm in performance._EYE_MM.items()
         )

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
-from media2face.data.real_motion import grid_split, main, to_clip_rate
+from media2face.data.extraction.pipeline import hash_split, to_clip_rate
+from media2face.data.real_motion import main
 from media2face.data.rig import ICTRig
 from media2face.data.tracking import FaceTrack
 from media2face.runtime.arkit import ARKIT_INDEX
 
 
 def test_split_is_stable_and_in_proportion():
-    counts = Counter(grid_split(f"clip{i}") for i in range(2000))
+    counts = Counter(hash_split(f"clip{i}") for i in range(2000))
     assert abs(counts["val"] - 200) < 50 and abs(counts["test"] - 200) < 50
-    assert [grid_split(i) for i in ("bbaf2n", "bbal7s", "bbbs6p")] == ["train", "val", "test"]
+    assert [hash_split(i) for i in ("bbaf2n", "bbal7s", "bbbs6p")] == ["train", "val", "test"]
 
 
 def test_resampling_keeps_time_and_closures_between_frames():

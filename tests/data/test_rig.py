@@ -91,3 +91,60 @@ def test_wrong_shapes_are_refused(rig: ICTRig):
         rig.vertices(np.zeros((3, 51)))
     with pytest.raises(InputError, match="100"):
         rig.rest(np.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def arrays(shared_data: Path) -> dict[str, np.ndarray]:
+    with np.load(shared_data / "ict_face.npz", allow_pickle=False) as file:
+        data = {k: file[k] for k in file.files}
+    data["identity"] = data["identity"][:2]
+    return data
+
+
+def written(folder: Path, shared_data: Path, data: dict[str, np.ndarray]) -> Path:
+    np.savez(folder / "mine.npz", **data)
+    (folder / "ict_vertex_indices.json").write_bytes((shared_data / "ict_vertex_indices.json").read_bytes())
+    return folder / "mine.npz"
+
+
+def test_a_rig_of_ones_own_is_read(arrays: dict, shared_data: Path, tmp_path: Path):
+    halves = [i for i, n in enumerate(arrays["expression_names"]) if str(n).startswith("cheekPuff")]
+    keep = [i for i in range(len(arrays["expression_names"])) if i not in halves]
+    names = [str(arrays["expression_names"][i]).replace("mouthSmile_L", "mouthSmileLeft") for i in keep]
+    own = arrays | {
+        "expression": np.concatenate([2 * arrays["expression"][keep], arrays["expression"][halves].sum(0)[None]]),
+        "expression_names": np.array([*names, "cheekPuff"]),
+    }
+    rig = ICTRig.load(written(tmp_path, shared_data, own))
+    usual = ICTRig.load(shared_data)
+    assert len(rig.identity) == 2
+    for name, factor in (("mouthSmileLeft", 2), ("jawOpen", 2), ("cheekPuff", 1)):
+        mine, theirs = rig.deltas[ARKIT_INDEX[name]], usual.deltas[ARKIT_INDEX[name]]
+        assert np.allclose(mine, factor * theirs, atol=5e-3), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("uv"), "lacks the arrays"),
+        (lambda d: d.update(neutral=d["neutral"][:-5]), "another topology"),
+        (lambda d: d.update(identity=d["identity"][:, :-1]), "another topology"),
+        (lambda d: d.update(neutral=np.full_like(d["neutral"], np.nan)), "NaN"),
+        (lambda d: d["faces"].__setitem__((0, 0), 99999), "outside"),
+        (lambda d: d.update({k: d[k][3:] for k in ("expression", "expression_names")}), "lacks the shapes"),
+        (lambda d: d["expression_names"].__setitem__(0, "browUpp_L"), "unknown shapes"),
+        (lambda d: d.update(expression_names=d["expression_names"][1:]), "names"),
+    ],
+)
+def test_a_rig_that_does_not_fit_is_refused(arrays: dict, shared_data: Path, tmp_path: Path, change, message: str):
+    data = {k: v.copy() for k, v in arrays.items()}
+    change(data)
+    with pytest.raises(InputError, match=message):
+        ICTRig.load(written(tmp_path, shared_data, data))
+
+
+def test_a_damaged_rig_is_refused(shared_data: Path, tmp_path: Path):
+    path = written(tmp_path, shared_data, {"neutral": np.zeros(3)})
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(InputError, match="not a readable rig"):
+        ICTRig.load(path)

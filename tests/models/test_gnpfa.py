@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from media2face.models.gnpfa.config import CONFIGS, GNPFAConfig
+from media2face.models.gnpfa.contact import LipContact
 from media2face.models.gnpfa.losses import kl, latent_axes, reconstruction
 from media2face.models.gnpfa.networks import GNPFA
 
 SMALL = GNPFAConfig(
     height=16, width=32, latent_dim=12, shapes=6, encoder_channels=(4, 6), generator_channels=(4, 6),
-    mapping_width=8, encoder_sees_neutral=True, linear_basis=True, mix_matrices=2, mix_channels=(3, 4),
+    mapping_width=8, encoder_sees_neutral=True, linear_basis=True, identity_code=4, gates=8, bent=4, turns=3,
 )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def test_linear_start_reproduces_the_rig():
     model = GNPFA(SMALL).eval()
     flat = offsets.flatten(1).double()
     model.start_mappings(latent_axes(flat @ flat.T, torch.cov(faces.T).double(), 12).float())
-    model.start_basis(faces, offsets)
+    model.start_basis(faces, offsets, [(0, 1)])
     weights = torch.rand(5, 6)
     true = torch.tensordot(weights, offsets, dims=1)
     neutral = torch.zeros(1, 3, 16, 32)
@@ -90,3 +91,32 @@ def test_losses_are_zero_at_the_truth_and_weighted():
     assert reconstruction(wrong, maps, weight) == pytest.approx(1.0)
     assert kl(torch.zeros(3, 4), torch.zeros(3, 4)) == 0
     assert kl(torch.ones(3, 4), torch.zeros(3, 4)) == pytest.approx(0.5)
+
+
+def test_lips_meet_in_the_loss_and_rest_stays():
+    lips = torch.zeros(6, 12)
+    lips[torch.arange(6), torch.arange(6)] = 1.0
+    seal = torch.zeros(3, 3, 4)
+    for pair in range(3):
+        seal.view(3, 12)[pair, pair], seal.view(3, 12)[pair, pair + 3] = 0.5, -0.5
+    contact = LipContact(lips, seal)
+    heights = torch.tensor([[0.1, 0.1, -0.2, 0.0, 0.0, 0.0]])
+    still = torch.zeros(1, 3, 3, 4)
+    assert torch.equal(contact(still, heights), still)
+    pressed = still.clone()
+    pressed[0, 1].view(12)[3:6] = 0.5
+    gap = heights + contact(pressed, heights)[0, 1].view(12)[:6]
+    assert torch.allclose(gap[0, :3] - gap[0, 3:], torch.tensor([0.0, 0.0, -0.2]), atol=1e-6)
+    assert torch.equal(contact(pressed, heights)[:, [0, 2]], pressed[:, [0, 2]])
+
+
+def test_people_start_from_their_principal_axes():
+    torch.manual_seed(2)
+    model = GNPFA(SMALL)
+    neutrals = torch.randn(40, 4) @ torch.randn(4, 3 * 16 * 32)
+    offsets = torch.randn(6, 3, 16, 32)
+    weights = torch.rand(60, 6)
+    faces = torch.tensordot(weights, offsets, dims=1) + (weights[:, :1] * weights[:, 1:2])[:, :, None, None]
+    model.start_people(neutrals.view(40, 3, 16, 32), weights, faces, offsets)
+    code = model.generator.identity(neutrals.view(40, 3, 16, 32) / 0.5)
+    assert torch.allclose(code.std(0), torch.ones(4), atol=0.2) and code.mean(0).abs().max() < 1e-3

@@ -69,11 +69,14 @@ def listener(domain) -> Iterator[Listener]:
 
 @pytest.fixture
 def avatar(domain) -> Iterator[Callable[..., Avatar]]:
-    """Starts nodes in this process: ``avatar("speech_encoder", ..., presentation_delay=1.5)``; none named: all."""
+    """Starts nodes in this process: ``avatar("speech_encoder", ..., presentation_delay=1.5)``.
+
+    None named: all but the optional ones.
+    """
     made: list[Avatar] = []
 
     def start(*names: str, namespace: str = "avatar", **parameters) -> Avatar:
-        names = names or tuple(spec.name for spec in GRAPH)
+        names = names or tuple(spec.name for spec in GRAPH if not spec.switch)
         made.append(Avatar(names, CALM | parameters, namespace))
         return made[-1]
 

@@ -16,7 +16,7 @@ OWN = {"parameter_events", "rosout", "transition_event", "tf"}
 def test_nodes_have_the_topics_that_the_graph_names(weights, speech, avatar, listener):
     graph = avatar(audio=str(speech), wait=600.0)
     assert not graph.failures
-    for spec in GRAPH:
+    for spec in (s for s in GRAPH if not s.switch):
         node = graph.nodes[spec.name]
         given = node.get_publisher_names_and_types_by_node(spec.name, "/avatar")
         taken = node.get_subscriber_names_and_types_by_node(spec.name, "/avatar")
@@ -45,7 +45,7 @@ def _animate(spec, given) -> dict:
 
 
 def test_every_topic_that_is_taken_is_given():
-    given = {t for spec in GRAPH for t in spec.gives} | {"style_text", "keyframe"}
+    given = {t for spec in GRAPH for t in spec.gives} | {"style_text", "image", "image/compressed", "/robot_face/look_at"}
     assert {t for spec in GRAPH for t in spec.takes} <= given
 
 

@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_agree_with_torch(run: Path, shared_data: Path, tmp_path: Path):
     model, _ = load_run(run)
     paths = export(run, shared_data, tmp_path)
-    assert set(paths) == {"gnpfa_to_weights", "gnpfa_from_weights", "gnpfa_decoder"}
+    assert set(paths) == {"gnpfa_to_weights", "gnpfa_from_weights", "gnpfa_decoder", "gnpfa_encoder"}
     z, neutral = torch.randn(9, 64), torch.randn(1, 3, model.cfg.height, model.cfg.width)
     with torch.no_grad():
         wanted = model.generator(neutral, z).numpy(), model.to_weights(z).clamp(0, 1).numpy()
@@ -48,7 +48,7 @@ def test_files_agree_with_torch(run: Path, shared_data: Path, tmp_path: Path):
     assert np.abs(back.run({"latent": z.numpy()})["weights"] - wanted[1]).max() < PARITY
     assert decoder.meta["requires"]["gnpfa_to_weights"] == back.fingerprint
     kept = paths["gnpfa_to_weights"].read_bytes()
-    assert set(export(run, shared_data, tmp_path, only="generator")) == {"gnpfa_decoder"}
+    assert set(export(run, shared_data, tmp_path, only="geometry")) == {"gnpfa_decoder", "gnpfa_encoder"}
     assert paths["gnpfa_to_weights"].read_bytes() == kept
 
 

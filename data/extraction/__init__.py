@@ -1,0 +1,1 @@
+"""Talking video to motion clips: decoding, shots, filters, cleaning, the sync score, and the runner."""

@@ -1,0 +1,133 @@
+"""Training of the vision encoders: labels move with the crop; a short run starts, stops and goes on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("adabelief_pytorch")
+
+from media2face.data.vision_set import LABEL, SIZE, PictureSet  # noqa: E402
+from media2face.models.vision.config import EncoderConfig, VisionConfig  # noqa: E402
+from media2face.models.vision.networks import Vision  # noqa: E402
+from media2face.runtime.face_crop import cut as cut_one  # noqa: E402
+from media2face.training import train_locator, train_vision, vision_faces  # noqa: E402
+from media2face.training.train_vision import train, warm_start  # noqa: E402
+from media2face.training.vision_batches import WIDE, Batches, cut  # noqa: E402
+
+TINY = EncoderConfig(32, (4, 8, 8), (0, 1, 0), (16, 16), 68)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A few pictures: a bright dot at the face's middle on noise."""
+    made = tmp_path_factory.mktemp("set")
+    rng = np.random.default_rng(0)
+    for split, real in (("train", False), ("val", False), ("grid_train", True), ("grid_val", True)):
+        labels = np.zeros(24, LABEL)
+        labels["rotation"], labels["done"], labels["side"], labels["face"] = np.eye(3), 1, 100, 1
+        labels["centre"] = rng.uniform(55, 72, (24, 2)).round()
+        labels["identity"], labels["distance"], labels["clip"] = (-1 if real else 0), 1.0, (0 if real else -1)
+        labels["weights"][:, 17] = rng.random(24)
+        labels["gap"] = 20 * labels["weights"][:, 17]
+        images = rng.integers(0, 60, (24, SIZE, SIZE, 3)).astype(np.uint8)
+        for image, (x, y) in zip(images, labels["centre"].astype(int), strict=True):
+            image[y - 2 : y + 3, x - 2 : x + 3] = 255
+        PictureSet(made, split, 24).write(0, images, labels)
+    return made
+
+
+def test_labels_move_with_the_crop(folder):
+    batches = Batches(folder)
+    images, labels = batches.draw(16, 8)
+    crops, seen = batches.crop(images, labels, 64, WIDE)
+    flat = crops.mean(1).flatten(1)
+    peak = torch.stack([flat.argmax(1) % 64, flat.argmax(1) // 64], 1)
+    wanted = (seen["place"][:, :2] + 0.5) * 64 - 0.5
+    assert (peak - wanted).abs().max() < 3.0
+    assert seen["place"].abs().max() > 0.05
+    tilt = torch.atan2(seen["rotation"][:, 2, 1], seen["rotation"][:, 2, 2])
+    assert tilt.abs().max() > 0.05 and torch.allclose(torch.linalg.det(seen["rotation"]), torch.ones(24), atol=1e-5)
+
+
+def test_crops_are_those_of_the_run_time(folder):
+    batches = Batches(folder)
+    images, labels = batches.take(np.array([2]), np.zeros(0, int))
+    mine = cut(images, labels["centre"], torch.tensor([90.0]), torch.tensor([0.2]), 48)[0]
+    theirs = cut_one(images[0].permute(1, 2, 0).numpy(), labels["centre"][0].numpy(), 90.0, 48, 0.2)
+    assert np.abs(255 * mine.permute(1, 2, 0).numpy() - theirs).max() < 2.0
+
+
+def test_pictures_stay_pictures(folder):
+    batches = Batches(folder)
+    images, labels = batches.draw(16, 8)
+    crops, _ = batches.crop(images, labels, 32, None)
+    changed = batches.look(crops.clone())
+    assert changed.shape == crops.shape and changed.min() >= 0 and changed.max() <= 1
+    assert (changed - crops).abs().mean() > 0.01
+    away = batches.without_face(images, labels, 32)
+    assert away.amax((1, 2, 3)).float().mean() < crops.amax((1, 2, 3)).float().mean()
+
+
+def test_a_run_stops_goes_on_and_warms_another(folder, shared_data, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    from media2face.models.gnpfa.config import GNPFAConfig
+    from media2face.models.gnpfa.networks import GNPFA
+
+    monkeypatch.setattr(vision_faces, "IDENTITIES", 1)
+    monkeypatch.setattr(vision_faces, "_SKIN_FRAMES", 2)
+    made = []
+
+    def frozen(*arguments):
+        made.append(made[0] if made else vision_faces.FrozenFace(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(train_vision, "FrozenFace", frozen)
+    gnpfa = tmp_path / "gnpfa"
+    gnpfa.mkdir()
+    space = GNPFA(GNPFAConfig.edge())
+    save_file({f"average.{k}": v.contiguous() for k, v in space.state_dict().items()}, gnpfa / "last.safetensors")
+    (gnpfa / "metrics.json").write_text(json.dumps({"config": vars(GNPFAConfig.edge())}))
+    cfg = VisionConfig(expression=TINY, pose=TINY, batch=8, rendered=2, render_every=2, render_size=16)
+    out = tmp_path / "run"
+    out.mkdir()
+    train(cfg, folder, gnpfa, shared_data, out, 0.02)
+    first = json.loads((out / "metrics.json").read_text())
+    train(cfg, folder, gnpfa, shared_data, out, 0.05)
+    second = json.loads((out / "metrics.json").read_text())
+    assert second["step"] > first["step"] > 0
+    assert {"mm", "neutral_mm", "degrees", "grid_gap_r", "face_right"} <= set(second)
+    assert all(np.isfinite(v) for k, v in second.items() if k not in ("config", "grid_gap_r"))
+    other = Vision(cfg)
+    assert warm_start(other, out) == len(other.state_dict())
+
+
+def test_landmarks_that_are_new_count_nothing_at_first(tmp_path):
+    from safetensors.torch import save_file
+
+    before, after = (VisionConfig(expression=replace(TINY, points=n), pose=TINY) for n in (0, 68))
+    old, new = Vision(before).eval(), Vision(after).eval()
+    save_file({f"average.{k}": v.contiguous() for k, v in old.state_dict().items()}, tmp_path / "last.safetensors")
+    warm_start(new, tmp_path)
+    picture = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(new.expression(picture), old.expression(picture), atol=1e-6)
+
+
+def test_the_locator_learns_a_little(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_locator, "BATCH", 2)
+    monkeypatch.setattr(train_locator, "BACKDROPS", 4)
+    scenes = train_locator.Scenes(Batches(folder))
+    images, truth = scenes.draw(3)
+    assert images.shape == (3, 3, train_locator.HEIGHT, train_locator.WIDTH)
+    label, where = train_locator.targets([[(80.0, 64.0, 48.0)]])
+    row, column = divmod(int(where[0, 2].argmin()), label.shape[2])
+    assert label[0, 8, 10] == 1 and label[0, 0, 0] == 0 and (label == -1).any()
+    assert where[0, 2][label[0] == 1].unique().numel() == 1
+    perfect = torch.cat([20 * (label[:, None] == 1) - 10.0, where], 1)
+    wrong = torch.cat([10 - 20.0 * (label[:, None] == 1), where], 1)
+    assert train_locator.loss(perfect, [[(80.0, 64.0, 48.0)]]) < 0.01
+    assert train_locator.loss(wrong, [[(80.0, 64.0, 48.0)]]) > 1
