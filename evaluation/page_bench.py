@@ -70,7 +70,6 @@ def main() -> int:
     parser.add_argument("--first", action="store_true", help="before other work of a shared machine (needs root)")
     options = parser.parse_args()
     if options.first:
-        os.setpgrp() if os.getpid() == os.getsid(0) else os.setsid()
         _first(os.getpid())
     if find_chromium() is None:
         sys.stderr.write("expected Chromium: apt-get install chromium\n")

@@ -14,30 +14,35 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..bodies.render import Renderer
+from ..bodies.render import HALF_ANGLE, Renderer
 from ..data.face_pictures import Studio, View, backdrop
 from ..data.rig import ICTRig
 from ..runtime.errors import ConfigError, InputError, ModelError
 from ..runtime.rotation import matrices_from_quaternions, quaternions_from_rotvecs
 from ..runtime.sessions import weights_folder
-from ..runtime.vision import FaceTracker
+from ..runtime.vision import FaceTracker, TrackerConfig
 from .gnpfa import Context, Figure
 
 SEED = 77
 STUDIO_SIZE, STUDIO_MARGIN = 256, 2.0
 RENDER_SIZE = 320
+CROPPED_FOV = 10.0
+"""Degrees, for pictures that are cut out round the face: their middle is not the camera's axis."""
 FILES = ("vision_locator", "vision_pose", "vision_expression")
 
 
 def figures(context: Context, people: int = 12, clips: int = 10) -> list[Figure]:
     """All figures of the vision encoders; a line says what is left out, and why."""
     try:
-        tracker = FaceTracker(decoder=context.decoder)
+        near, far, tracker = (
+            FaceTracker(decoder=context.decoder, config=TrackerConfig(field_of_view=angle))
+            for angle in (CROPPED_FOV, 2 * np.degrees(HALF_ANGLE), 60.0)
+        )
     except ModelError as error:
         tqdm.write(f"the vision encoders are left out: {error}")
         return []
-    out = studio(context, tracker, people) + product_renderer(context, tracker, max(3, people // 2))
-    return out + grid(context, tracker, clips) + cost(tracker)
+    out = studio(context, near, people) + product_renderer(context, far, max(3, people // 2))
+    return out + grid(context, near, clips) + cost(tracker)
 
 
 def studio(context: Context, tracker: FaceTracker, people: int) -> list[Figure]:

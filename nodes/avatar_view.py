@@ -40,6 +40,18 @@ TEND_S, LOOK_ROUND_S, PATIENCE_S = 0.25, 2.0, 5.0
 MAX_AVATARS = 64
 
 
+@dataclass(eq=False)
+class _Wish:
+    """A request of a page on its way to a service; ``future`` is None until the service has been found."""
+
+    caller: object
+    request: object
+    name: str
+    answer: Answer
+    until: float
+    future: object = None
+
+
 @dataclass
 class _Avatar:
     """An avatar that somebody watches: its subscriptions, and what of its stream has to be remembered."""
@@ -68,7 +80,7 @@ class AvatarViewNode(AvatarNode):
         self.get_logger().info(self.line)
         self.avatars: dict[str, _Avatar] = {}
         self.known: list[str] = []
-        self.pending: list[tuple[float, object, Answer, str]] = []
+        self.wishes: list[_Wish] = []
         self.callers: dict[tuple[str, str], object] = {}
         self.looked_round = 0.0
         self.server.tell("hello", keep=True, sound=self.value("page_sound"), own=self.own)
@@ -119,11 +131,14 @@ class AvatarViewNode(AvatarNode):
                 self._leave(namespace)
             for namespace in watched - set(self.avatars):
                 self._join(namespace)
-            overdue = [p for p in self.pending if p[0] < now]
-            self.pending = [p for p in self.pending if p[0] >= now]
-            for _, future, answer, name in overdue:
-                future.cancel()
-                answer(False, f"{name} does not answer: is its node running?")
+            for wish in list(self.wishes):
+                if wish.until < now:
+                    self.wishes.remove(wish)
+                    if wish.future:
+                        wish.future.cancel()
+                    wish.answer(False, f"{wish.name} does not answer: is its node running?")
+                else:
+                    self._send(wish)
 
     def _look_round(self) -> None:
         found = {self.own}
@@ -257,19 +272,26 @@ class AvatarViewNode(AvatarNode):
             if caller is None:
                 caller = self.create_client(kind, f"{namespace.rstrip('/')}/{name}")
                 self.callers[namespace, name] = caller
-            future = caller.call_async(request)
-            self.pending.append((time.monotonic() + PATIENCE_S, future, answer, name))
-        future.add_done_callback(lambda done: self._answered(done, answer, name))
+            wish = _Wish(caller, request, name, answer, time.monotonic() + PATIENCE_S)
+            self.wishes.append(wish)
+            self._send(wish)
 
-    def _answered(self, future, answer: Answer, name: str) -> None:
+    def _send(self, wish: _Wish) -> None:
+        """Call the service as soon as it is there: what is sent before that is lost."""
+        if wish.future is None and wish.caller.service_is_ready():
+            wish.future = wish.caller.call_async(wish.request)
+            wish.future.add_done_callback(lambda done: self._answered(done, wish))
+
+    def _answered(self, future, wish: _Wish) -> None:
         if future.cancelled():
             return
         with self.lock:
-            self.pending = [p for p in self.pending if p[1] is not future]
+            if wish in self.wishes:
+                self.wishes.remove(wish)
         response = future.result()
         if not response.success:
-            self.refuse(f"refused by {name}", response.message)
-        answer(response.success, response.message or "done")
+            self.refuse(f"refused by {wish.name}", response.message)
+        wish.answer(response.success, response.message or "done")
 
 
 def main() -> int:

@@ -13,8 +13,9 @@ from media2face.runtime.arkit import ARKIT_NAMES
 from media2face.runtime.clock import FPS
 from media2face.runtime.errors import InputError, Media2FaceError
 from media2face.runtime.pictures import decode_picture, raw_picture
+from media2face.runtime.rotation import rotvec_from_quaternion
 from media2face.runtime.sources import utterance_id
-from media2face.runtime.vision import FaceTracker, TrackedFace, TrackerConfig, rotvec_from_quaternion
+from media2face.runtime.vision import FaceTracker, TrackedFace, TrackerConfig
 from media2face_msgs.msg import Expression, Keyframe
 
 from . import qos, runner
@@ -59,6 +60,7 @@ class FaceTrackerNode(AvatarNode):
         self.take(CompressedImage, "image/compressed", self.on_picture, qos.CAMERA)
         self.serve(Trigger, "take_keyframe", self.on_take_keyframe)
         self.work(self.look)
+        self.line = f"wants pictures on {self.resolve_topic_name('image')}"
 
     def stop(self) -> None:
         self._forget()

@@ -35,3 +35,22 @@ def matrices_from_quaternions(quaternions: np.ndarray) -> np.ndarray:
         ],
         axis=1,
     )
+
+
+def rotvec_from_matrix(rotation: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) in radians of a rotation matrix (3, 3)."""
+    skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+    sine, cosine = np.linalg.norm(skew) / 2, (np.trace(rotation) - 1) / 2
+    angle = np.arctan2(sine, cosine)
+    if sine > 1e-6:
+        return skew / (2 * sine) * angle
+    if cosine > 0:
+        return skew / 2
+    outer = (rotation + np.eye(3)) / 2  # half a turn: axis times axis
+    axis = outer[int(np.argmax(np.diag(outer)))]
+    return axis / np.linalg.norm(axis) * np.pi
+
+
+def rotvec_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
+    """Rotation vector (3,) in radians of a unit quaternion xyzw (4,)."""
+    return rotvec_from_matrix(matrices_from_quaternions(np.asarray(quaternion)[None])[0])

@@ -48,8 +48,9 @@ def losses(
     empty = max(1, round(EMPTY * len(images)))
     pick = torch.randperm(len(images), generator=batches.generator)[:empty]
     nothing = batches.without_face(images[pick], {k: v[pick] for k, v in labels.items()}, cfg.pose.size)
-    away, _ = batches.crop(*batches.draw_away(empty), cfg.pose.size, WIDE)
-    nothing, empty = torch.cat([nothing, away]), empty + len(away)
+    if len(batches.away):
+        away, _ = batches.crop(*batches.draw_away(empty), cfg.pose.size, WIDE)
+        nothing, empty = torch.cat([nothing, away]), empty + len(away)
     layout = torch.channels_last
     with torch.autocast("cpu", torch.bfloat16):
         z, near = model.expression.with_points(batches.look(close).to(memory_format=layout))

@@ -59,9 +59,8 @@ class Batches:
         return self.take(rows, frames)
 
     def draw_away(self, count: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Heads that are turned away, as :meth:`draw`; fewer where the split has none."""
-        rows = self.rng.choice(self.away, count) if len(self.away) else self.away
-        return self.take(np.sort(rows), np.zeros(0, np.int64))
+        """Heads that are turned away, as :meth:`draw`, where the split has any."""
+        return self.take(np.sort(self.rng.choice(self.away, count)), np.zeros(0, np.int64))
 
     def take(self, rows: np.ndarray, frames: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         """The named rows of the synthetic pictures, then the named frames of GRID."""

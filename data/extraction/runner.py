@@ -3,7 +3,7 @@
     OUT/TALKER/ID.npz, ID.flac, ID.json    clips (data/clips.py) with what was measured
     OUT/manifest.jsonl                     one line per finished video: its clips with checksums, its rejections
     OUT/rejected.jsonl                     one line per stretch left out, with the reason (written from the manifest)
-    OUT/.work/                             landmarks of videos under way; removed when their clips are done
+    OUT/.work/                             landmarks of talkers under way; removed when their clips are done
 
 A video counts as done once its line is in the manifest. Every file is written beside its place and renamed, so there is
 never half a clip; whatever a kill interrupted is done again.
@@ -101,7 +101,7 @@ class Extraction:
         todo = [j for j in jobs if not self._is_done(j)]
         summary = Summary(before=len(jobs) - len(todo))
         try:
-            for line in self._work(todo, workers):
+            for line in self._work(todo, jobs, workers):
                 summary.videos += 1
                 if progress:
                     progress(1, len(line["clips"]))
@@ -123,30 +123,48 @@ class Extraction:
             return False
         return all((self.out / name).is_file() for c in line["clips"] for name in c["files"])
 
-    def _work(self, todo: list[VideoJob], workers: LocalWorkers | RayWorkers) -> Iterator[dict]:
-        """Track, learn, fit; yields finished lines. At most a few videos per worker are under way at a time."""
+    def _work(
+        self, todo: list[VideoJob], jobs: list[VideoJob], workers: LocalWorkers | RayWorkers
+    ) -> Iterator[dict]:
+        """Track, learn, fit; yields finished lines. At most a few videos per worker are under way at a time.
+
+        Landmarks are kept until all videos of a talker are done, so that a resumed run learns the same rest face.
+        """
         groups: dict[str, list[VideoJob]] = {}
         for job in todo:
             groups.setdefault(job.talker, []).append(job)
+        everyone: dict[str, list[VideoJob]] = {}
+        for job in jobs:
+            everyone.setdefault(job.talker, []).append(job)
+        left = {talker: len(members) for talker, members in groups.items()}
         waiting = list(groups.items())[::-1]
         tracking: dict[str, set[str]] = {}
         running: dict = {}
         suspects: list[tuple] = []  # jobs under way when a process died: run again, each on its own
         alone = ""
+        failed: set[str] = set()
 
         def start(step: str, job: VideoJob, *arguments) -> None:
             function = track_video if step == "track" else clips_of_video
             running[workers.submit(function, *arguments)] = (step, job, arguments)
 
+        def finish(job: VideoJob, line: dict) -> dict:
+            self._finish(job, line)
+            left[job.talker] -= 1
+            for member in everyone[job.talker] if not left[job.talker] else ():
+                self._cache(member).unlink(missing_ok=True)
+            return line
+
         def group_ready(talker: str) -> Iterator[dict]:
-            members = [j for j in groups[talker] if self._cache(j).is_file()]
+            members = [j for j in groups[talker] if self._cache(j).is_file() and j.name not in failed]
             if not members:
                 return
             try:
-                known = learn_talker([self._cache(j) for j in members], self.config)
+                caches = [self._cache(j) for j in everyone[talker]]
+                known = learn_talker([c for c in caches if c.is_file()], self.config)
             except InputError as error:
                 for j in members:
-                    yield self._finish(j, self._whole(j, str(error)))
+                    yield finish(j, self._whole(j, str(error)))
                 return
             shared = workers.share(known)
             for j in members:
@@ -183,11 +201,12 @@ class Extraction:
                     result = reason if step == "track" else self._whole(job, reason)
                 alone = "" if job.name == alone else alone
                 if step == "clips":
-                    yield self._finish(job, result)
+                    yield finish(job, result)
                     continue
                 tracking[job.talker].discard(job.name)
                 if result:
-                    yield self._finish(job, self._whole(job, result))
+                    failed.add(job.name)
+                    yield finish(job, self._whole(job, result))
                 if not tracking[job.talker]:
                     yield from group_ready(job.talker)
 
@@ -200,12 +219,10 @@ class Extraction:
         return {"video": str(job.path), "name": job.name, "talker": job.talker, "seconds": None, "damaged": "",
                 "clips": [], "rejected": [{"start": 0.0, "end": None, "reason": reason}]}  # fmt: skip
 
-    def _finish(self, job: VideoJob, line: dict) -> dict:
+    def _finish(self, job: VideoJob, line: dict) -> None:
         line["stamp"] = _stamp(job.path)
         self.journal.add(line)
         self.done[line["video"]] = line
-        self._cache(job).unlink(missing_ok=True)
-        return line
 
     def _write_rejected(self) -> None:
         with whole_file(self.out / REJECTED) as file:

@@ -1,4 +1,7 @@
-"""The drawn head as a differentiable function of offset maps and weights: :meth:`RigAsset.pose` in torch."""
+"""The drawn head as a differentiable function of offset maps and weights: :meth:`RigAsset.pose` in torch.
+
+Gums and teeth follow the jaw's weights as they do on the mean identity (its ``jaw_gain`` of 1).
+"""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class ImageEncoder(nn.Module):
                 levels.append(x)
         features = self.first(x.flatten(1))
         if not self.points:
-            return self.head(features), features.new_zeros(len(image), 0, 2)
+            return self.head(features), features[:, None, :2][:, :0]  # no landmarks
         wide = F.interpolate(self.coarse(levels[2]), scale_factor=2.0, mode="nearest")
         spots = _centres(4.0 * self.heat(F.relu(self.fine(levels[1]) + wide)).float())
         return self.head(torch.cat([features.float(), 4.0 * spots.flatten(1)], 1)), spots

@@ -149,7 +149,7 @@ function run(quality, fps, seconds, from = 0) {
 test('a slow page draws less, and does not try again at once', () => {
   const quality = new Quality({ software: true });
   assert.equal(quality.level, SOFTWARE_START);
-  let now = run(quality, 24, 3);
+  let now = run(quality, 24, 5);
   assert.equal(quality.level, SOFTWARE_START + 1);
   now = run(quality, 60, 20, now);
   assert.equal(quality.level, SOFTWARE_START + 1, 'the level above was too slow a moment ago');

@@ -155,6 +155,32 @@ def test_it_follows_the_topic_by_its_stamps(tab, face):
     assert abs(np.median(late)) <= 0.05, f"median {1e3 * np.median(late):.0f} ms"
 
 
+PIXELS = """new Promise(done => { const seen = [], began = performance.now(), c = avatarPage.stage.canvas;
+  const gl = c.getContext('webgl2'), w = c.width >> 2, h = c.height >> 2, data = new Uint8Array(4 * w * h);
+  let last = null; const look = t => { if (last !== null) seen.push([(performance.timeOrigin + t) / 1000, last]);
+    gl.readPixels((c.width - w) >> 1, (c.height * 0.22) | 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, data);
+    last = data.reduce((a, b) => a + b, 0) / data.length;
+    performance.now() - began < %d ? requestAnimationFrame(look) : done(seen); }; requestAnimationFrame(look); })"""
+
+
+def test_motion_to_pixel(tab, face):
+    """From a frame's publication to the picture that shows it, read from the canvas's own pixels."""
+    tab.ask("avatarPage.stage.draw = (draw => (...a) => { avatarPage.stage.dirty = true; return draw(...a); })"
+            "(avatarPage.stage.draw.bind(avatarPage.stage))")  # fmt: skip
+    tab.ask("avatarPage.stage.quality.fixed = avatarPage.stage.quality.level")
+    face.ahead = 0.05
+    face.play(lambda present: float(int(present * 1.25) % 2))
+    tab.until("avatarPage.face52.counts.taken > 10")
+    seen = np.array(tab.ask(PIXELS % 8000))
+    low, high = np.percentile(seen[:, 1], [15, 85])
+    assert high - low > 2, "the mouth's pixels change"
+    middle = (low + high) / 2
+    turns = seen[1:, 0][np.diff(seen[:, 1] > middle)]
+    delays = (turns + 0.4) % 0.8 - 0.4 + face.ahead  # a frame is published `ahead` before the moment of the turn
+    assert len(turns) >= 6
+    assert np.median(delays) <= 0.1, f"{1e3 * np.median(delays):.0f} ms from publication to pixel"
+
+
 def test_it_survives_dropped_frames(tab, face):
     face.play(ramp, drop=3)
     time.sleep(1.5)
@@ -205,11 +231,13 @@ def test_it_comes_back_after_the_servers_restart(tab, view, face):
 
 
 def test_a_sleeping_tab_wakes_to_the_present(tab, view, face):
-    tab.call("Page.setWebLifecycleState", state="frozen")
+    window = tab.call("Browser.getWindowForTarget")["windowId"]
+    tab.call("Browser.setWindowBounds", windowId=window, bounds={"windowState": "minimized"})
     until(lambda: not view.server.watched, 20, "the server to notice")
     face.play(ramp)
     time.sleep(1.0)
-    tab.call("Page.setWebLifecycleState", state="active")
+    assert tab.ask("document.visibilityState") == "hidden"
+    tab.call("Browser.setWindowBounds", windowId=window, bounds={"windowState": "normal"})
     tab.until("avatarPage.face52.moving(avatarPage.connection.clock.at(performance.now()))", 30)
     late = lags(tab.ask(FOLLOW % (JAW, 2500)))
     assert len(late) and abs(np.median(late)) <= 0.05
@@ -270,7 +298,6 @@ def test_words_emoji_pictures_keyframes_and_interrupt(tab, view, listener, tmp_p
     serve(Interrupt, "interrupt", "")
     tab.until("avatarPage.connection.namespace === '/avatar'")
     until(lambda: view.known == ["/avatar"], 10, "the node to know its avatar")
-    time.sleep(0.5)
     note = "document.getElementById('note').textContent"
     tab.ask("document.getElementById('style').value = 'a cheerful host'; "
             "document.getElementById('strength').value = 1.5; document.getElementById('style-form').requestSubmit()")

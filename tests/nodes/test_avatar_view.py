@@ -193,7 +193,6 @@ def test_wishes_reach_the_services_and_their_answers_the_page(view, page, listen
     serve(AddKeyframe, "add_keyframe", "a keyframe belongs to speech", success=False)
     serve(Interrupt, "interrupt", "")
     page.text("avatars")
-    time.sleep(0.5)
     page.send({"type": "style", "id": 1, "text": "a cheerful host", "strength": 1.5})
     assert page.text("answer", id=1) == {"type": "answer", "id": 1, "ok": True, "text": "happy, similarity 0.93"}
     assert asked[-1].prompt.text == "a cheerful host" and asked[-1].prompt.strength == 1.5

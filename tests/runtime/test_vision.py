@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("embreex", reason="the renderer makes the pictures")
 
-from media2face.bodies.render import Renderer  # noqa: E402
+from media2face.bodies.render import HALF_ANGLE, Renderer  # noqa: E402
 from media2face.runtime.arkit import ARKIT_INDEX  # noqa: E402
 from media2face.runtime.errors import ConfigError, InputError, ModelError  # noqa: E402
-from media2face.runtime.rotation import quaternions_from_rotvecs  # noqa: E402
+from media2face.runtime.rotation import quaternions_from_rotvecs, rotvec_from_quaternion  # noqa: E402
 from media2face.runtime.sessions import weights_folder  # noqa: E402
-from media2face.runtime.vision import FaceTracker, TrackerConfig, rotvec_from_matrix, rotvec_from_quaternion  # noqa: E402
+from media2face.runtime.vision import FaceTracker, TrackerConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def tracker() -> FaceTracker:
     for name in ("vision_locator", "vision_pose", "vision_expression", "gnpfa_to_weights"):
         if not (weights_folder() / f"{name}.onnx").is_file():
             pytest.skip(f"no weights of {name} in {weights_folder()}")
-    return FaceTracker(providers="cpu")
+    return FaceTracker(providers="cpu", config=TrackerConfig(field_of_view=2 * np.degrees(HALF_ANGLE)))
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +71,8 @@ def test_the_head_turns_the_right_way(tracker, show, axis, angle):
     turned = rotvec_from_quaternion(tracker.read(show(**{axis: angle})).rotation)
     moved = np.degrees(turned - straight)
     index = {"roll": 0, "pitch": 1, "yaw": 2}[axis]
-    assert moved[index] == pytest.approx(angle, abs=0.4 * abs(angle))
-    assert np.abs(np.delete(moved, index)).max() < 0.6 * abs(angle)
+    assert moved[index] == pytest.approx(angle, abs=0.3 * abs(angle))
+    assert np.abs(np.delete(moved, index)).max() < 5
 
 
 def test_an_open_mouth_is_seen(tracker, show):
@@ -171,13 +171,3 @@ def test_an_expression_of_another_latent_space_is_refused(tracker):
 
     with pytest.raises(ModelError, match="trained with"):
         FaceTracker(providers="cpu", decoder=Other())
-
-
-def test_rotation_vectors_of_matrices():
-    from media2face.runtime.rotation import matrices_from_quaternions
-
-    rng = np.random.default_rng(2)
-    for vector in [*rng.normal(0, 1, (20, 3)), np.zeros(3), np.array([1e-9, 0, 0]), np.array([0, 0, 3.1])]:
-        if np.linalg.norm(vector) < np.pi:
-            matrix = matrices_from_quaternions(quaternions_from_rotvecs(vector[None]))[0]
-            assert np.allclose(rotvec_from_matrix(matrix), vector, atol=1e-4)

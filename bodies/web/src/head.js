@@ -179,6 +179,7 @@ export class Head {
       if (Array.isArray(mesh.material) || mesh.material.isShaderMaterial) continue;
       let pair = this.materials.get(mesh);
       if (!pair) this.materials.set(mesh, (pair = { full: mesh.material, light: null }));
+      if (!this.own && mesh.material.name === 'skin') mesh.material.roughness = 0.6; // hair is part of it
       if (light && !pair.light) pair.light = vertexLit(pair.full, mesh.geometry);
       mesh.material = light ? pair.light : pair.full;
     }

@@ -8,7 +8,7 @@ import {
 
 const KEY = { from: [-0.55, 0.62, 0.75], colour: 0xfff0e0, power: 2.6 };
 const FILL = { from: [0.85, 0.05, 0.7], colour: 0xcfe0ff, power: 0.55 };
-const RIM = { from: [0.7, 0.5, -0.75], colour: 0xdde8ff, power: 2.2 };
+const RIM = { from: [0.7, 0.5, -0.75], colour: 0xdde8ff, power: 1.0 };
 
 export function lamps() {
   const group = new Group();
@@ -35,7 +35,7 @@ export function studio(renderer) {
   panel(-4, 4.5, 5, 4, 4, 9, 8.2, 7.4);
   panel(5.5, 0.5, 4, 3, 5, 2.2, 2.6, 3.2);
   panel(0, 7, 0, 7, 7, 1.9, 2.0, 2.2);
-  panel(4, 3, -6, 3, 5, 4.5, 5, 6);
+  panel(4, 3, -6, 3, 5, 2.2, 2.5, 3);
   panel(0, -7, 1, 8, 8, 0.34, 0.28, 0.24);
   const generator = new PMREMGenerator(renderer);
   const texture = generator.fromScene(scene, 0.03).texture;
@@ -61,7 +61,7 @@ vec3 surroundings(vec3 n) {
 vec3 wrapped(float d, vec3 wrap) { return max((vec3(d) + wrap) / (1.0 + wrap), 0.0); }
 vec3 shade(vec3 n, vec3 wrap) {
   return surroundings(n) + (key.colour * wrapped(dot(n, key.from), wrap) + fill.colour * wrapped(dot(n, fill.from), wrap)
-    + rim.colour * wrapped(dot(n, rim.from), wrap * 0.3)) * 0.5;
+    + rim.colour * 2.2 * wrapped(dot(n, rim.from), wrap * 0.3)) * 0.5;
 }
 float shine(vec3 n, vec3 v, vec3 from, float power) {
   return pow(max(dot(n, normalize(from + v)), 0.0), power);
@@ -101,7 +101,7 @@ void main() {
   float edge = 1.0 - max(dot(n, v), 0.0);
   edge *= edge * edge;
   vec3 glow = gloss * (key.colour * shine(n, v, key.from, sharp) * 0.34 + fill.colour * shine(n, v, fill.from, sharp) * 0.2)
-    + edge * (rim.colour * max(dot(n, rim.from) + 0.25, 0.0) * 0.11 + surroundings(n) * 0.05);
+    + edge * (rim.colour * max(dot(n, rim.from) + 0.25, 0.0) * 0.24 + surroundings(n) * 0.05);
   vLight = sqrt(tone(albedo * shade(n, wrap)));
   vShine = glow * (0.6 + 0.4 * sqrt(albedo));
   #ifdef EYE

@@ -169,6 +169,7 @@ class Page {
     if (!this.stage.draw(this.weights, this.posed, elapsed / 1000) || !moving) return;
     const now = performance.now();
     this.stats.drew(now);
+    this.plot.add(seen, this.weights);
     this.shown = { stamp: seen };
     if (this.stage.quality.drawn(now)) this.adapt();
   }
@@ -199,7 +200,6 @@ class Page {
     by('ahead').textContent = ahead === null ? '–' : `${ahead >= 0 ? '' : '−'}${Math.abs(ahead).toFixed(0)} ms`;
     by('trip').textContent = clock.roundTrip === null ? '–' : `${clock.roundTrip.toFixed(1)} ms`;
     if (this.face52.moving(server) || this.drewStill !== true) {
-      this.plot.add(server, this.weights);
       this.plot.draw(server);
       drawWave(by('wave'), this.sound, server);
       this.drewStill = !this.face52.moving(server);

@@ -11,8 +11,8 @@ export const LEVELS = [
   { light: true, lite: true, ratio: 0.5 },
 ];
 export const SOFTWARE_START = 5;
-const LOW_FPS = 31; // below this for a window: one level down
-const HIGH_FPS = 52; // above this for some windows: one level up
+const LOW_FPS = 31; // below this for two windows: one level down
+const HIGH_FPS = 44; // above this for some windows: one level up
 const WINDOW_MS = 1500;
 const WARM_UP_MS = 1000; // shaders are built and files read in the first moments of a level
 const PATIENCE = 4; // good windows before going up
@@ -35,7 +35,7 @@ export class Quality {
   restart() {
     this.began = this.warm = null;
     this.frames = 0;
-    this.good = 0;
+    this.good = this.bad = 0;
   }
 
   // Called for every frame that was drawn while the face moved; true if the level changed.
@@ -56,7 +56,8 @@ export class Quality {
   }
 
   judge(fps, now) {
-    if (fps < LOW_FPS && this.level < LEVELS.length - 1) {
+    this.bad = fps < LOW_FPS ? this.bad + 1 : 0;
+    if (this.bad > 1 && this.level < LEVELS.length - 1) {
       this.slow.set(this.level, now);
       this.level += fps < 0.6 * LOW_FPS && this.level < LEVELS.length - 2 ? 2 : 1;
       this.restart();
