@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .gltf import Glb
-from .gltf_animation import Wiring, add_animation, wire
+from .gltf.animation import Wiring, add_animation, wire
+from .gltf.container import Glb
 
 if TYPE_CHECKING:
     from ..runtime.offline import Performance
@@ -44,7 +44,7 @@ def write(
     elif neutral is None and HEAD.is_file():
         glb = Glb.read(HEAD)
     else:
-        from .gltf_head import build, shipped_skin
+        from .gltf.head import build, shipped_skin
 
         if decoder is None:
             from ..runtime.decoder import FaceDecoder

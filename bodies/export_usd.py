@@ -17,7 +17,7 @@ import numpy as np
 from ..runtime.arkit import ARKIT_NAMES
 from ..runtime.errors import ConfigError
 from ..runtime.eyes import eye_angles, eye_middle
-from .gltf_shapes import Piece, Shapes, numbered
+from .gltf.shapes import Piece, Shapes, numbered
 from .paint import SHIRT, eye_colour, paint, shirt_share
 
 try:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the key files and name them."""
-    from media2face.bodies.zmq_security import make_keys
+    from media2face.bodies.bridges.zmq_security import make_keys
     from media2face.runtime.errors import ConfigError
 
     written = make_keys(options.folder, options.client)

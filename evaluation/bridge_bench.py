@@ -25,10 +25,10 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from tqdm import tqdm
 
+from media2face.bodies.bridges.livelink import LiveLinkSender
+from media2face.bodies.bridges.vmc import VmcSender
+from media2face.bodies.bridges.zmq_face import FacePublisher
 from media2face.bodies.frames import FaceFrame
-from media2face.bodies.livelink import LiveLinkSender
-from media2face.bodies.vmc import VmcSender
-from media2face.bodies.zmq_face import FacePublisher
 from media2face.evaluation.live_bench import LiveGraph
 from media2face.evaluation.offline_bench import percentiles
 from media2face.nodes import qos

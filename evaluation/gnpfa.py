@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,42 +21,13 @@ from ..data.rig import ICTRig
 from ..runtime.arkit import ARKIT_INDEX
 from ..runtime.decoder import FaceDecoder
 from ..runtime.sessions import weights_folder
+from .figures import Context, Figure
 from .gnpfa_faces import Face, LinearFaces, TestFaces, best_codes, real_frames
 
 MOVED_MM = 0.5
 BENT_MM = 0.5
 USED = 0.05
 _FILES = ("gnpfa_decoder", "gnpfa_encoder", "gnpfa_from_weights", "gnpfa_to_weights")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number: ``goal`` is the largest allowed (smallest, with ``at_least``), ``beside`` the baselines."""
-
-    name: str
-    value: float
-    unit: str
-    meaning: str
-    goal: float | None = None
-    at_least: bool = False
-    beside: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the goal is met; None without one."""
-        if self.goal is None:
-            return None
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
-
-
-@dataclass
-class Context:
-    """What the sections share."""
-
-    data: Path
-    decoder: FaceDecoder
-    faces: TestFaces
-    linear: LinearFaces
 
 
 def geometry(context: Context) -> list[Figure]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from ..bodies.render import Renderer, contact_sheet
 from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
-from .gnpfa import Context
+from .figures import Context
 from .gnpfa_faces import Face
 from .gnpfa_video import tracked_clips, video_frames
 

@@ -21,7 +21,7 @@ from ..runtime.errors import ConfigError, InputError, ModelError
 from ..runtime.rotation import matrices_from_quaternions, quaternions_from_rotvecs
 from ..runtime.sessions import weights_folder
 from ..runtime.vision import FaceTracker, TrackerConfig
-from .gnpfa import Context, Figure
+from .figures import Context, Figure
 
 SEED = 77
 STUDIO_SIZE, STUDIO_MARGIN = 256, 2.0

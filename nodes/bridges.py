@@ -92,16 +92,16 @@ class Bridges(AvatarNode):
     def _open(self) -> None:
         """Only what is asked for is imported."""
         if self.value("livelink"):
-            from media2face.bodies.livelink import LiveLinkSender
+            from media2face.bodies.bridges.livelink import LiveLinkSender
 
             self.senders["livelink"] = LiveLinkSender(self.value("livelink"), self.value("livelink_subject"))
         if self.value("vmc"):
-            from media2face.bodies.vmc import VmcSender
+            from media2face.bodies.bridges.vmc import VmcSender
 
             self.senders["vmc"] = VmcSender(self.value("vmc"), self.value("vmc_names"))
         if self.value("zmq"):
-            from media2face.bodies.zmq_face import FacePublisher
-            from media2face.bodies.zmq_security import load_server_keys
+            from media2face.bodies.bridges.zmq_face import FacePublisher
+            from media2face.bodies.bridges.zmq_security import load_server_keys
 
             keys = load_server_keys(self.value("zmq_keys")) if self.value("zmq_keys") else None
             self.senders["zmq"] = FacePublisher(self.value("zmq"), self.get_namespace(), keys)

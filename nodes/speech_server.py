@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 
-from media2face.bodies.zmq_security import load_server_keys
-from media2face.bodies.zmq_speech import SpeechServer, StyleRequest
+from media2face.bodies.bridges.zmq_security import load_server_keys
+from media2face.bodies.bridges.zmq_speech import SpeechServer, StyleRequest
 from media2face.runtime.intake import Chunk
 from media2face_msgs.msg import AudioChunk, StylePrompt
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from media2face.bodies import export, export_glb
-from media2face.bodies.gltf import Glb
-from media2face.bodies.gltf_animation import CLIP
-from media2face.bodies.gltf_nodes import multiply, rotate
+from media2face.bodies.gltf.animation import CLIP
+from media2face.bodies.gltf.container import Glb
+from media2face.bodies.gltf.nodes import multiply, rotate
 from media2face.runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
 from media2face.runtime.errors import InputError
 from media2face.runtime.eyes import TURN_RAD

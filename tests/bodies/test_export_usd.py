@@ -9,7 +9,7 @@ pytest.importorskip("pxr", reason="usd-core is not installed")
 from pxr import Gf, Usd, UsdGeom, UsdSkel  # noqa: E402
 
 from media2face.bodies import check_output, export, export_usd  # noqa: E402
-from media2face.bodies.gltf_shapes import Shapes, numbered  # noqa: E402
+from media2face.bodies.gltf.shapes import Shapes, numbered  # noqa: E402
 from media2face.bodies.paint import paint  # noqa: E402
 from media2face.runtime.arkit import ARKIT_NAMES  # noqa: E402
 from media2face.runtime.errors import ConfigError  # noqa: E402

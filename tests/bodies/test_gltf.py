@@ -9,7 +9,7 @@ from base64 import b64encode
 import numpy as np
 import pytest
 
-from media2face.bodies.gltf import ARRAY, MAX_FILE, Glb, describe
+from media2face.bodies.gltf.container import ARRAY, MAX_FILE, Glb, describe
 from media2face.runtime.errors import InputError
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from media2face.bodies.export_glb import HEAD
-from media2face.bodies.gltf import Glb
-from media2face.bodies.gltf_error import BlendedHead
-from media2face.bodies.gltf_head import STEP, add_mesh, to_gltf
-from media2face.bodies.gltf_nodes import multiply, rotate
-from media2face.bodies.gltf_shapes import Piece, numbered
+from media2face.bodies.gltf.container import Glb
+from media2face.bodies.gltf.error import BlendedHead
+from media2face.bodies.gltf.head import STEP, add_mesh, to_gltf
+from media2face.bodies.gltf.nodes import multiply, rotate
+from media2face.bodies.gltf.shapes import Piece, numbered
 from media2face.runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import ModelError
@@ -196,7 +196,7 @@ def test_numbered_keeps_triangles_inside():
 
 def test_another_face_gets_a_head_of_its_own(decoder, tmp_path):
     """A neutral of another size moves the eyes, the skin and the lashes with it; the texture is the shipped one."""
-    from media2face.bodies.gltf_head import build, shipped_skin
+    from media2face.bodies.gltf.head import build, shipped_skin
 
     shutil.copy(LITE, tmp_path / "lite.glb")
     skin = shipped_skin(tmp_path / "lite.glb")

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from media2face.bodies.bridges.livelink import LiveLinkSender
 from media2face.bodies.frames import FaceFrame
-from media2face.bodies.livelink import LiveLinkSender
 from media2face.runtime.arkit import ARKIT_INDEX
 from media2face.runtime.errors import ConfigError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from media2face.bodies.shape_names import arkit_name, match
+from media2face.bodies.gltf.shape_names import arkit_name, match
 from media2face.runtime.arkit import ARKIT_NAMES
 
 SPELLINGS = {

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from media2face.bodies.udp import UdpSender, parse_address
+from media2face.bodies.bridges.udp import UdpSender, parse_address
 from media2face.runtime.errors import ConfigError
 
 

@@ -12,8 +12,8 @@ import pytest
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_server import BlockingOSCUDPServer
 
+from media2face.bodies.bridges.vmc import REST, VmcSender
 from media2face.bodies.frames import FaceFrame
-from media2face.bodies.vmc import REST, VmcSender
 from media2face.runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
 from media2face.runtime.errors import ConfigError, ModelError
 from media2face.runtime.eyes import TURN_RAD

@@ -12,9 +12,9 @@ import pytest
 import zmq
 import zmq.auth
 
+from media2face.bodies.bridges.zmq_face import FacePublisher
+from media2face.bodies.bridges.zmq_security import check_endpoint, is_local, load_server_keys, make_keys
 from media2face.bodies.frames import FaceFrame
-from media2face.bodies.zmq_face import FacePublisher
-from media2face.bodies.zmq_security import check_endpoint, is_local, load_server_keys, make_keys
 from media2face.runtime.arkit import ARKIT_NAMES
 from media2face.runtime.errors import ConfigError
 

@@ -13,8 +13,8 @@ import pytest
 import zmq
 import zmq.auth
 
-from media2face.bodies.zmq_security import load_server_keys, make_keys
-from media2face.bodies.zmq_speech import MAX_MESSAGE, SpeechServer, StyleRequest
+from media2face.bodies.bridges.zmq_security import load_server_keys, make_keys
+from media2face.bodies.bridges.zmq_speech import MAX_MESSAGE, SpeechServer, StyleRequest
 from media2face.runtime.errors import ConfigError, StyleError
 
 

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from media2face.bodies.export_glb import HEAD
-from media2face.bodies.gltf import Glb
-from media2face.bodies.gltf_animation import CLIP
+from media2face.bodies.gltf.animation import CLIP
+from media2face.bodies.gltf.container import Glb
 from media2face.cli.main import main
 from media2face.runtime.demo import demo_speech
 from media2face.runtime.engine import EngineModels

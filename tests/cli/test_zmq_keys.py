@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 
-from media2face.bodies.zmq_security import load_server_keys
+from media2face.bodies.bridges.zmq_security import load_server_keys
 from media2face.cli.main import main
 
 

@@ -10,7 +10,8 @@ import pytest
 from media2face.data.expressions import range_of_motion
 from media2face.data.range_of_motion import RangeOfMotion, sample_identities
 from media2face.data.rig import ICTRig
-from media2face.evaluation.gnpfa import Figure, as_dict, markdown
+from media2face.evaluation.figures import Figure
+from media2face.evaluation.gnpfa import as_dict, markdown
 from media2face.evaluation.gnpfa_faces import LinearFaces, TestFaces, best_codes, real_frames
 from media2face.evaluation.gnpfa_pictures import EXPRESSIONS, weights_of
 from media2face.runtime.arkit import ARKIT_INDEX

@@ -24,8 +24,8 @@ from collections import Counter
 import msgpack
 import zmq
 
-from ..runtime.arkit import ARKIT_NAMES
-from .frames import FaceFrame
+from ...runtime.arkit import ARKIT_NAMES
+from ..frames import FaceFrame
 from .zmq_security import Door, ServerKeys, check_endpoint
 
 VERSION = 1

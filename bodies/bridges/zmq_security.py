@@ -22,7 +22,7 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
-from ..runtime.errors import ConfigError
+from ...runtime.errors import ConfigError
 
 SERVER = "server"
 

@@ -21,10 +21,10 @@ import msgpack
 import numpy as np
 import zmq
 
-from ..runtime.audio_io import MAX_CHANNELS, MAX_RATE, MIN_RATE
-from ..runtime.errors import InputError, Media2FaceError, StyleError
-from ..runtime.intake import MAX_ID, Chunk, pcm
-from ..runtime.style import MAX_CHARACTERS
+from ...runtime.audio_io import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from ...runtime.errors import InputError, Media2FaceError, StyleError
+from ...runtime.intake import MAX_ID, Chunk, pcm
+from ...runtime.style import MAX_CHARACTERS
 from .zmq_security import Door, ServerKeys, check_endpoint
 
 MAX_MESSAGE = 1 << 20

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
-from ..runtime.errors import InputError
-from ..runtime.eyes import eye_angles
-from .gltf import Glb, finite
-from .gltf_nodes import Joint, find_joints, multiply
+from ...runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
+from ...runtime.errors import InputError
+from ...runtime.eyes import eye_angles
+from .container import Glb, finite
+from .nodes import Joint, find_joints, multiply
 from .shape_names import arkit_name
 
 if TYPE_CHECKING:
-    from ..runtime.offline import Performance
+    from ...runtime.offline import Performance
 
 CLIP = "media2face"
 MAX_TARGETS = 4096

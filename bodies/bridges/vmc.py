@@ -25,11 +25,11 @@ from functools import cache
 import numpy as np
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from ..runtime.arkit import ARKIT_NAMES
-from ..runtime.errors import ConfigError
-from ..runtime.eyes import eye_angles
-from ..runtime.presentation import NS
-from .frames import FaceFrame
+from ...runtime.arkit import ARKIT_NAMES
+from ...runtime.errors import ConfigError
+from ...runtime.eyes import eye_angles
+from ...runtime.presentation import NS
+from ..frames import FaceFrame
 from .udp import UdpSender
 
 PORT = 39539

@@ -26,11 +26,11 @@ from collections import Counter
 
 import numpy as np
 
-from ..runtime.clock import FPS
-from ..runtime.errors import ConfigError
-from ..runtime.presentation import NS
-from .frames import FaceFrame
-from .livelink_names import livelink_values
+from ...runtime.clock import FPS
+from ...runtime.errors import ConfigError
+from ...runtime.presentation import NS
+from ..frames import FaceFrame
+from ..livelink_names import livelink_values
 from .udp import UdpSender
 
 PORT = 11111

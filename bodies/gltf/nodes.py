@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..runtime.errors import InputError
-from .gltf import Glb, finite
+from ...runtime.errors import InputError
+from .container import Glb, finite
 
 _PREFIX = r"(?:.*[:_.|])?"
 _HEAD = [re.compile(p, re.IGNORECASE) for p in (r"head", _PREFIX + r"head", r"(?:c_)?head[_.]?(?:x|jnt|bone|joint)")]

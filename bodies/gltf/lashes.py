@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..runtime.eyes import eye_middle
-from .gltf_shapes import Piece, Shapes
+from ...runtime.eyes import eye_middle
 from .lids import lid_edges
+from .shapes import Piece, Shapes
 
 UPPER, LOWER = 7.5e-3, 3.0e-3
 """Lengths in metres where they are longest."""

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .gltf_shapes import Piece
+from .shapes import Piece
 
 
 def installed() -> bool:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..runtime.arkit import ARKIT_NAMES
+from ...runtime.arkit import ARKIT_NAMES
 
 _PLAIN = {name.lower(): name for name in ARKIT_NAMES}
 _HALVED = ("browinnerup", "cheekpuff")

@@ -10,7 +10,7 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from .paint import (
+from ..paint import (
     HAIR,
     LIP,
     SHIRT,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtime.arkit import ARKIT_INDEX
+from ...runtime.arkit import ARKIT_INDEX
+from ..paint import VertexNormals
 from .lids import close_lids
-from .paint import VertexNormals
 
 if TYPE_CHECKING:
-    from ..runtime.decoder import FaceDecoder
+    from ...runtime.decoder import FaceDecoder
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The default head as glTF: a GLB with the 52 ARKit shapes, eyes that turn, a neck, teeth and tongue.
 
-    python -m media2face.bodies.gltf_head -o bodies/web/static
+    python -m media2face.bodies.gltf.head -o bodies/web/static
 
 Every shape is what our GNPFA decoder makes of one weight at 1 (``FaceDecoder.mesh`` of ``latents`` of a one-hot row),
 less its neutral. glTF's axes are +Y up, +Z forward: glTF (x, y, z) = ROS (y, z, x). See docs/gltf.md.
@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
-from ..runtime.eyes import eye_middle
-from .gltf import ARRAY, INDICES, Glb, describe
-from .gltf_error import BlendedHead
-from .gltf_lashes import lashes, texture
-from .gltf_lite import installed, simplify, tidy
-from .gltf_shapes import Piece, Shapes, numbered
-from .gltf_skin import bake, chart
-from .paint import HAIR, Paint, eye_colour, lip_share, paint
+from ...runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
+from ...runtime.eyes import eye_middle
+from ..paint import HAIR, Paint, eye_colour, lip_share, paint
+from .container import ARRAY, INDICES, Glb, describe
+from .error import BlendedHead
+from .lashes import lashes, texture
+from .lite import installed, simplify, tidy
+from .shapes import Piece, Shapes, numbered
+from .skin import bake, chart
 
 if TYPE_CHECKING:
-    from ..runtime.decoder import FaceDecoder
+    from ...runtime.decoder import FaceDecoder
 
 COPYRIGHT = "Apache-2.0, media2face; the mesh is cut from ICT-FaceKit, MIT, USC-ICT"
 STEP = 25e-6
@@ -270,7 +270,7 @@ def _encoded(linear: np.ndarray, quality: int) -> tuple[str, bytes]:
 
 def main() -> None:
     """Write head.glb and head_lite.glb into a folder; with speech, say how far they lie from the decoder."""
-    from ..runtime.decoder import FaceDecoder
+    from ...runtime.decoder import FaceDecoder
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("bodies/web/static"), metavar="FOLDER")
@@ -289,7 +289,7 @@ def main() -> None:
         packed = len(gzip.compress(data, 9)) / 1e6
         print(f"{name}.glb: {vertices} vertices, {len(data) / 1e6:.2f} MB, gzip {packed:.2f} MB")
     if args.measure:
-        from ..runtime.offline import animate
+        from ...runtime.offline import animate
 
         head = BlendedHead(Glb.read(args.out / "head.glb"), rig)
         away = head.errors(decoder, animate(args.measure).latents)

@@ -44,7 +44,7 @@ def close_lids(rest: np.ndarray, deltas: dict[str, np.ndarray], rig) -> dict[str
 
         before, after = gap(rest), gap(blinked)
         wide = before > 0.4 * before.max()
-        more = np.clip((after[wide] + 1e-4) / (before[wide] - after[wide]), 0.0, 0.15)
+        more = np.clip((after[wide] + 1e-4) / np.maximum(before[wide] - after[wide], 1e-6), 0.0, 0.15)
         along = np.argsort(rest[upper[wide], 1])
         share = np.interp(rest[:, 1], rest[upper[wide], 1][along], more[along])
         near = np.abs(rest[:, 1] - rest[upper, 1].mean()) < 0.025

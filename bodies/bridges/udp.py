@@ -6,7 +6,7 @@ import errno
 import socket
 from collections import Counter
 
-from ..runtime.errors import ConfigError
+from ...runtime.errors import ConfigError
 
 WOULD_BLOCK = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS}
 

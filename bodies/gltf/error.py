@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtime.arkit import ARKIT_INDEX
-from .gltf import Glb
-from .paint import paint
+from ...runtime.arkit import ARKIT_INDEX
+from ..paint import paint
+from .container import Glb
 
 if TYPE_CHECKING:
-    from ..runtime.decoder import FaceDecoder
+    from ...runtime.decoder import FaceDecoder
 
 BATCH = 32
 
