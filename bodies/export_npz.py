@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ def read(path: str | Path) -> Performance:
     try:
         with np.load(path, allow_pickle=False) as file:
             data = {key: file[key] for key in KEYS}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib, tokenize and numpy each raise their own for a damaged file
         raise InputError(f"expected a performance (.npz with {', '.join(KEYS)}) at {path}: {error}") from error
     return Performance(
         weights=data["weights"],

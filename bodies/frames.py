@@ -130,6 +130,9 @@ class Stage:
 
     def due(self, now: int) -> list[FaceFrame]:
         """Frames that are to be seen by ``now``, in order: usually none or one."""
+        if self._shown > now + FAR_FUTURE:  # the clock was set back
+            self._shown = 0
+            self._poses = {stamp: pose for stamp, pose in self._poses.items() if stamp <= now + FAR_FUTURE}
         frames = []
         for item in self._queue.due(now):
             if item.present < self._shown:

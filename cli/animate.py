@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
         check_output(path)
         if path.resolve() == options.speech.resolve():
             raise ConfigError(f"the output {path} is the speech itself: choose another name")
+        if options.identity and path.resolve() == Path(options.identity).resolve():
+            raise ConfigError(f"the output {path} is the identity itself: choose another name")
     if options.template:
         _check_template(options)
     with AudioFile(options.speech) as source:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="ends in .mcap")
     parser.add_argument("--namespace", default=NAMESPACE, help=f"of the avatar (default: {NAMESPACE})")
-    parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="only these (default: all but speech_features)")
+    parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="only these (default: all but camera and machine)")
     parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="end after so many seconds")
 
 

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     from media2face.bodies import check_output, export
     from media2face.data.extraction.video import Video
-    from media2face.runtime.errors import InputError
+    from media2face.runtime.errors import ConfigError, InputError
     from media2face.runtime.pictures import MAX_BYTES, decode_picture
     from media2face.runtime.tracking import track_frames
     from media2face.runtime.vision import FaceTracker, TrackerConfig
@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     check_output(options.output)
     if not options.source.is_file():
         raise InputError(f"expected a video or a picture, found no file {options.source}")
+    if options.output.resolve() == options.source.resolve():
+        raise ConfigError(f"the output {options.output} is the source itself: choose another name")
     config = TrackerConfig(options.confidence, options.field_of_view, options.smoothing)
     tracker = FaceTracker(options.weights, options.provider, config)
     if options.source.suffix.lower() in PICTURES:

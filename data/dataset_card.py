@@ -62,6 +62,7 @@ def write_card(
     torn = sorted(f"{source}/{speaker}" for (source, speaker), found in shared.items() if len(found) > 1)
     card = {
         "totals": groups, "sources": sources, "splits": splits, "speakers_in_several_splits": torn,
+        "talkers_unnamed": any(r["source"] == "video" and r["speaker"] == r["take"] for r in rows),
         "statistics": statistics, "settings": settings, "endpoint": asked, "units_not_told": NOT_TOLD,
     }  # fmt: skip
     pictures = _plots(out, statistics) if plots else []
@@ -94,6 +95,9 @@ def _text(card: dict, pictures: list[str]) -> str:
     lines += ["", "No take lies in two splits. " + (
         f"Speakers in more than one split (kept apart by take): {', '.join(torn[:8])}{' ...' if len(torn) > 8 else ''}."
         if torn else "No speaker lies in two splits.")]  # fmt: skip
+    if card["talkers_unnamed"]:
+        lines += ["", "The talkers of some videos were not named: each file counts as a speaker there, so that one "
+                  "person may lie in several splits (extract with --talker folder or --talker NAME)."]  # fmt: skip
     known, clips = card["totals"]["all"]["emotion_known"], card["totals"]["all"]["clips"]
     writer = (card["settings"]["endpoint"] or {}).get("model", "rules")
     lines += ["", "## Texts", "", f"Written by {writer}, seed {card['settings']['seed']}. The emotion of {known} of "

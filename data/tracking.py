@@ -127,7 +127,10 @@ class VideoTracker:
         for time, pixels in video.frames(stride):
             step = max(1, max(pixels.shape) // THUMBNAIL)
             thumbnail = pixels[::step, ::step].astype(np.int16)
-            change.append(0.0 if before is None else np.abs(thumbnail - before).mean())
+            if before is not None and before.shape != thumbnail.shape:
+                change.append(255.0)  # a picture of another size is another shot
+            else:
+                change.append(0.0 if before is None else np.abs(thumbnail - before).mean())
             before = thumbnail
             result = self._landmarker.detect(self._image(image_format=self._format, data=pixels))
             times.append(time)

@@ -99,7 +99,8 @@ def _read(context: Context, tracker: FaceTracker, people: int, take) -> dict[str
             seen = tracker.read(picture)
             count += 1
             frontal.append(_degrees(rotation, np.eye(3)))
-            if seen is None:
+            if seen is None:  # counts as a neutral face that faces the camera
+                degrees.append(frontal[-1])
                 continue
             found += 1
             z[k] = seen.z
@@ -129,10 +130,12 @@ def grid(context: Context, tracker: FaceTracker, clips: int) -> list[Figure]:
         return []
     rig = ICTRig.load(context.data)
     gaps, wanted, each, turn = [], [], [], []
+    found = pictures = 0
     for video, (gap, rotation) in zip(tqdm(videos, desc="GRID", unit="clip"), tracks, strict=True):
         tracker.reset()
         seen = [tracker.track(picture, time) for time, picture in Video(video).frames()]
         keep = [k for k, face in enumerate(seen[: len(gap)]) if face is not None]
+        found, pictures = found + len(keep), pictures + len(gap)
         if len(keep) < 10:
             continue
         made = rig.gap_mm(np.stack([seen[k].weights for k in keep]))
@@ -146,7 +149,8 @@ def grid(context: Context, tracker: FaceTracker, clips: int) -> list[Figure]:
     made, true = np.concatenate(gaps), np.concatenate(wanted)
     return [
         Figure("vision_grid_gap_r", np.corrcoef(made, true)[0, 1], "r", "lip gap of GRID test clips, against landmarks",
-               0.8, True, beside={"worst clip": float(np.min(each)), "mean of clips": float(np.mean(each))}),
+               0.8, True, beside={"worst clip": float(np.min(each)), "mean of clips": float(np.mean(each)),
+                                "share of frames found": found / pictures}),
         Figure("vision_grid_gap_mm", np.abs(made - true).mean(), "mm", "the same, mean difference",
                beside={"neutral": np.abs(true - rig.gap_mm(np.zeros((1, 52), np.float32))).mean()}),
         Figure("vision_grid_deg", float(np.mean(turn)), "degrees", "head rotation of GRID test clips, the same"),

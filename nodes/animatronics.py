@@ -100,6 +100,8 @@ class Animatronics(AvatarNode):
 
     def stop(self) -> None:
         self.player.forget()
+        for follower in self.player.followers:  # joints stand, where they were sent or where a chunk's stop ends
+            follower.settle(self.value("output") == "joint_trajectory")
 
     def teardown(self) -> None:
         for name in self._tunable:
@@ -107,7 +109,7 @@ class Animatronics(AvatarNode):
         self._tunable = {}
 
     def troubles(self) -> Counter[str]:
-        return self.counts + self.player.counts if self.player else self.counts
+        return Counter(self.counts) + Counter(self.player.counts if self.player else {})
 
     def report(self) -> dict[str, str]:
         state = "soft stop" if self.player.stopped else "at rest: no stream" if self.player.stale else "following"
@@ -176,12 +178,16 @@ class Animatronics(AvatarNode):
         if len(self._recent) < self._recent.maxlen or self.published % CHUNK:
             return
         stops = [follower.stopping() for follower in self.player.followers]
-        count = min(max(map(len, stops)), MAX_STOP)
-        stops = [[*s[: count - 1], s[-1]] if len(s) > count else [*s, *[s[-1]] * (count - len(s))] for s in stops]
+        count = max(map(len, stops))
+        stride = -(-count // MAX_STOP)  # a long stop is told in fewer points, not cut short
+        count = -(-count // stride) * stride
+        stops = [[*s, *[s[-1]] * (count - len(s))][stride - 1 :: stride] for s in stops]
         message = JointTrajectory(joint_names=list(self.player.robot.names))
         message.header.stamp = to_stamp(now)
+        made = len(self._recent)
         for k, row in enumerate([*self._recent, *np.array(stops).transpose(1, 2, 0)]):
-            at = round(k * self.player.robot.period * NS)
+            periods = k if k < made else made - 1 + (k - made + 1) * stride
+            at = round(periods * self.player.robot.period * NS)
             position, velocity, acceleration = row.tolist()
             message.points.append(
                 JointTrajectoryPoint(

@@ -38,6 +38,7 @@ from .parameters import Param
 EXPRESSION_TYPE = "media2face_msgs/msg/Expression"
 TEND_S, LOOK_ROUND_S, PATIENCE_S = 0.25, 2.0, 5.0
 MAX_AVATARS = 64
+MAX_WISHES = 32  # requests that wait for their service, pictures of 2 MB among them
 
 
 @dataclass(eq=False)
@@ -74,15 +75,15 @@ class AvatarViewNode(AvatarNode):
     )  # fmt: skip
 
     def setup(self) -> None:
-        self.server = PageServer(self.on_request, self.now, self.value("page_host"), self.value("page_port"))
-        self.server.start()
-        self.line = self.server.line
-        self.get_logger().info(self.line)
         self.avatars: dict[str, _Avatar] = {}
         self.known: list[str] = []
         self.wishes: list[_Wish] = []
         self.callers: dict[tuple[str, str], object] = {}
         self.looked_round = 0.0
+        self.server = PageServer(self.on_request, self.now, self.value("page_host"), self.value("page_port"))
+        self.server.start()
+        self.line = self.server.line
+        self.get_logger().info(self.line)
         self.server.tell("hello", keep=True, sound=self.value("page_sound"), own=self.own)
         self.tending = self.create_timer(TEND_S, self.tend)
         self._made.append((self.destroy_timer, self.tending))
@@ -95,6 +96,12 @@ class AvatarViewNode(AvatarNode):
     def stop(self) -> None:
         for namespace in list(self.avatars):
             self._leave(namespace)
+        with self.lock:
+            wishes, self.wishes = self.wishes, []
+        for wish in wishes:
+            if wish.future is not None:
+                wish.future.cancel()
+            wish.answer(False, "the page's node was stopped")
 
     def teardown(self) -> None:
         for client in getattr(self, "callers", {}).values():
@@ -107,7 +114,7 @@ class AvatarViewNode(AvatarNode):
     def troubles(self) -> Counter[str]:
         found = Counter(self.counts)
         if hasattr(self, "server"):
-            found += self.server.counts
+            found += Counter(self.server.counts)  # a copy: its thread goes on counting
         for avatar in getattr(self, "avatars", {}).values():
             found += avatar.intake.counts
         return found
@@ -268,6 +275,8 @@ class AvatarViewNode(AvatarNode):
         with self.lock:
             if not self.active:
                 raise InputError("the page's node is not active")
+            if len(self.wishes) >= MAX_WISHES:
+                raise InputError("too many requests wait for an answer: try again in a moment")
             caller = self.callers.get((namespace, name))
             if caller is None:
                 caller = self.create_client(kind, f"{namespace.rstrip('/')}/{name}")

@@ -250,7 +250,7 @@ class AvatarNode(LifecycleNode):
             values = {"state": "active" if self.active else "not active"}
             if self.provider:
                 values["provider"] = self.provider
-            for name, meter in self.meters.items():
+            for name, meter in list(self.meters.items()):
                 for key, number in (meter.summary() or {}).items():
                     values[f"{name} {key} ms"] = f"{number:.1f}"
             values |= self.report() if self.active else {}

@@ -51,9 +51,9 @@ class Bridges(AvatarNode):
         self.senders = {}
 
     def troubles(self) -> Counter[str]:
-        found = self.counts + self.stage.counts if hasattr(self, "stage") else Counter(self.counts)
+        found = Counter(self.counts) + Counter(self.stage.counts if hasattr(self, "stage") else {})
         for sender in getattr(self, "senders", {}).values():
-            found += sender.counts
+            found += Counter(sender.counts)  # a copy: its thread goes on counting
         return found
 
     def report(self) -> dict[str, str]:

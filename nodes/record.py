@@ -14,10 +14,10 @@ from media2face.runtime.errors import ConfigError
 
 from . import qos
 from .graph import GRAPH
-from .replay import PROFILES
+from .replay import PROFILES, tail
 
-LEFT_OUT = ("speech_features", "diagnostics")
-"""Not recorded unless asked for: large, or about the machine rather than the face."""
+LEFT_OUT = ("speech_features", "diagnostics", "image", "image/compressed")
+"""Not recorded unless asked for: large, private, or about the machine rather than the face."""
 
 
 def known_topics() -> dict[str, str]:
@@ -52,7 +52,7 @@ class Recorder:
         for topic, kind in kinds.items():
             clean = namespace.strip("/")
             name = topic if topic.startswith("/") else f"/{clean}/{topic}" if clean else f"/{topic}"
-            profile = PROFILES.get(topic.rsplit("/", 1)[-1], qos.EVENT)
+            profile = PROFILES.get(tail(name), qos.EVENT)
             self._file.topic(name, kind, latched=profile is qos.STATE, depth=profile.depth)
             node.create_subscription(kind, name, lambda data, name=name: self._keep(name, data), profile, raw=True)
 

@@ -16,19 +16,30 @@ from media2face.runtime.presentation import NS
 
 from . import qos
 from .base import to_ns, to_stamp
+from .graph import GRAPH
 
 PROFILES = {
     "audio": qos.AUDIO, "speech_features": qos.FEATURES, "head_motion": qos.MOTION, "expression": qos.FRAMES,
     "head_pose": qos.FRAMES, "style_prompt": qos.PROMPT, "interrupted": qos.EVENT, "keyframe": qos.EVENT,
     "playback_clock": qos.STATE, "style_embedding": qos.STATE, "diagnostics": qos.DIAGNOSTICS, "tf": qos.TF,
+    "image": qos.CAMERA, "image/compressed": qos.CAMERA,
 }  # fmt: skip
-"""By a topic's last word; others are reliable, ten deep, and latched where they were recorded so."""
+"""By a topic's name within its namespace; others are reliable, ten deep, and latched where they were recorded so."""
+_KNOWN = {topic for spec in GRAPH for topic in (*spec.takes, *spec.gives)}
+_FIXED = {"/tf", "/tf_static"} | {topic for topic in _KNOWN if topic.startswith("/")}
+_NESTED = [topic for topic in _KNOWN if "/" in topic and not topic.startswith("/")]
 _LEAD = 0.2  # s between the start and the first message
 _LONGEST_SLEEP = 0.05
 
 
+def tail(topic: str) -> str:
+    """A topic's name within its namespace: the last word, or more where the graph's own name has more."""
+    return next((name for name in _NESTED if topic.endswith(f"/{name}")), topic.rsplit("/", 1)[-1])
+
+
 def places_of(topics: Iterable[str], namespace: str | None) -> dict[str, str]:
-    """Where each topic goes: as recorded, or with ``namespace`` instead of the one recorded; /tf stays.
+    """Where each topic goes: as recorded, or with ``namespace`` instead of the one recorded; /tf and the topics
+    that have no namespace stay.
 
     Raises:
         ConfigError: two topics would become one.
@@ -37,7 +48,7 @@ def places_of(topics: Iterable[str], namespace: str | None) -> dict[str, str]:
     if namespace is not None:
         clean = namespace.strip("/")
         prefix = f"/{clean}" if clean else ""
-        places |= {t: f"{prefix}/{t.rsplit('/', 1)[1]}" for t in places if t not in ("/tf", "/tf_static")}
+        places |= {t: f"{prefix}/{tail(t)}" for t in places if t not in _FIXED}
     if len(set(places.values())) < len(places):
         raise ConfigError(f"topics of several avatars would meet in /{namespace}: leave some out with --topics")
     return places
@@ -69,14 +80,14 @@ class Player:
         rate: float = 1.0,
         topics: Iterable[str] | None = None,
     ) -> None:
-        wanted = {t for t in reader.topics if topics is None or t.rsplit("/", 1)[1] in set(topics)}
+        wanted = {t for t in reader.topics if topics is None or tail(t) in set(topics)}
         if not wanted:
-            known = ", ".join(sorted(t.rsplit("/", 1)[1] for t in reader.topics))
+            known = ", ".join(sorted(map(tail, reader.topics)))
             raise InputError(f"{reader.path} has no topic {', '.join(topics or ())}: it has {known}")
         self._node, self._reader, self._rate, self._namespace = node, reader, rate, namespace
         self._publishers = {}
         for topic, place in places_of(sorted(wanted), namespace).items():
-            profile = PROFILES.get(topic.rsplit("/", 1)[1]) or (qos.STATE if topic in reader.latched else qos.EVENT)
+            profile = PROFILES.get(tail(topic)) or (qos.STATE if topic in reader.latched else qos.EVENT)
             self._publishers[topic] = node.create_publisher(reader.topics[topic], place, profile)
         self.round = 0
         self.sent = 0
@@ -137,7 +148,7 @@ class Player:
                     self._carry(part, moved, topic)
         if self.round and getattr(message, "utterance", ""):
             message.utterance = f"{message.utterance[:110]} ({self.round + 1})"
-        before = topic.rsplit("/", 1)[0].strip("/")
+        before = topic.removesuffix(tail(topic)).strip("/")
         if self._namespace is not None and before and isinstance(message, Header):
             if message.frame_id.startswith(f"{before}/"):
                 message.frame_id = f"{self._namespace.strip('/')}/{message.frame_id[len(before) + 1 :]}".lstrip("/")

@@ -105,10 +105,13 @@ class RobotFace(AvatarNode):
     def on_transforms(self, message) -> None:
         for transform in message.transforms:
             q, p = transform.transform.rotation, transform.transform.translation
-            self.frames.put(
-                transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/"),
-                np.array([q.x, q.y, q.z, q.w]), np.array([p.x, p.y, p.z]),
-            )  # fmt: skip
+            try:
+                self.frames.put(
+                    transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/"),
+                    np.array([q.x, q.y, q.z, q.w]), np.array([p.x, p.y, p.z]),
+                )  # fmt: skip
+            except InputError as error:  # the others of the message count
+                self.refuse("transforms refused", str(error))
 
     # ------------------------------------------------------------------------------------------------ out
 
@@ -120,7 +123,7 @@ class RobotFace(AvatarNode):
         )  # fmt: skip
         self.visemes.publish(out)
         present = to_ns(message.header.stamp)
-        share = float(np.clip((present - self.seen) / NS / AVERAGE_S, 0.0, 1.0)) if self.seen else 1.0
+        share = float(np.clip((present - self.seen) / NS / AVERAGE_S, 0.0, 1.0)) if 0 < self.seen <= present else 1.0
         self.seen = present
         self.mean += share * (weights - self.mean)
         if abs(present - self.told) >= TELL_PERIOD:

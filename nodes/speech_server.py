@@ -42,7 +42,7 @@ class SpeechServerNode(AvatarNode):
             del self.server
 
     def troubles(self) -> Counter[str]:
-        return self.counts + self.server.counts if hasattr(self, "server") else self.counts
+        return Counter(self.counts) + Counter(self.server.counts if hasattr(self, "server") else {})
 
     def report(self) -> dict[str, str]:
         return {"requests": str(self.server.served)}

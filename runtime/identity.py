@@ -7,7 +7,6 @@ teeth, tongue and eyes follow it.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +188,9 @@ def _read_npz(path: Path) -> tuple[np.ndarray, dict[str, str]]:
                 raise InputError(f"{path}: expected an array named 'neutral', found {', '.join(file.files) or 'none'}")
             points = file["neutral"]
             said = {k: str(file[k]) for k in ("axes", "units") if k in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib, tokenize and numpy each raise their own for a damaged file
         raise InputError(f"{path}: expected a .npz archive with the array 'neutral' ({error})") from error
     if points.dtype.kind not in "fiu":
         raise InputError(f"{path}: expected 'neutral' as numbers, got {points.dtype}")

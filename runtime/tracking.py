@@ -12,6 +12,7 @@ from .offline import Performance
 from .vision import FaceTracker
 
 MAX_SECONDS = 4 * 3600
+LOST_S = 0.25  # shorter gaps are bridged
 
 
 def track_frames(
@@ -54,7 +55,13 @@ def track_frames(
     flips = np.cumprod(np.where((values[1:, rotation] * values[:-1, rotation]).sum(1) < 0, -1.0, 1.0))
     values[1:, rotation] *= flips[:, None]
     grid = np.arange(int(end * FPS + 1e-6) + 1) / FPS
-    out = np.stack([np.interp(grid, times, column) for column in values.T], axis=1).astype(np.float32)
+    out = np.stack([np.interp(grid, times, column) for column in values.T], axis=1)
+    seen = np.asarray(times)
+    last = np.clip(np.searchsorted(seen, grid + 1e-9, side="right") - 1, 0, len(seen) - 1)
+    following = np.minimum(last + 1, len(seen) - 1)
+    lost = (seen[following] - seen[last] > LOST_S) & (grid >= seen[last]) & (grid < seen[following])
+    out[lost] = values[last[lost]]
+    out = out.astype(np.float32)
     turn = out[:, rotation]
     performance = Performance(
         weights=np.clip(out[:, size : size + 52], 0, 1), latents=np.ascontiguousarray(out[:, :size]),

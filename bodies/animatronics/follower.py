@@ -95,6 +95,15 @@ class Follower:
             if time >= self._stop.duration:
                 return points
 
+    def settle(self, at_stop: bool) -> None:
+        """Be at rest: where it is, or with ``at_stop`` where its way to a stop ends."""
+        place = self.stopping()[-1][0] if at_stop else self.position
+        self.position = min(max(place, self.low + self._inset), self.high - self._inset)
+        self.velocity = self.acceleration = self._stop_age = 0.0
+        self._reach = self.position, self.position
+        self._solve_stop(self.position, 0.0, 0.0)
+        self._stop, self._spare = self._spare, self._stop
+
     def _within(self, place: float, speed: float, push: float) -> State:
         """The nearest state to a reference that the joint can be in."""
         goal = min(max(place, self.low + self._inset), self.high - self._inset)

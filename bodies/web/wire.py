@@ -19,7 +19,6 @@ id u32, strength f32, then the bytes of a PNG, JPEG or WebP. Nothing a page send
 from __future__ import annotations
 
 import json
-import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -163,7 +162,7 @@ def parse_binary(data: bytes) -> tuple[int, Picture]:
 
 
 def _within(name: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise InputError(f"expected {name} as a number, got {str(value)[:40]!r}")
     if not low <= value <= high:
         raise InputError(f"{name} must lie within {low:g} and {high:g}, got {value:g}")

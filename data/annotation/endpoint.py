@@ -6,6 +6,7 @@ or contradicts the motion is dropped: the rules' text stays, and is counted. The
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -131,7 +132,7 @@ class TextEndpoint:
                 if error.code not in _RETRIED:
                     break
                 continue
-            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
                 log.info("the text endpoint failed: %s", error)
                 continue
             self._failures = 0

@@ -211,7 +211,8 @@ class Extraction:
                     yield from group_ready(job.talker)
 
     def _cache(self, job: VideoJob) -> Path:
-        return self.out / WORK / f"{job.name}.npz"
+        size, changed = _stamp(job.path)
+        return self.out / WORK / f"{job.name}.{size}.{changed}.npz"
 
     @staticmethod
     def _whole(job: VideoJob, reason: str) -> dict:
@@ -221,6 +222,10 @@ class Extraction:
 
     def _finish(self, job: VideoJob, line: dict) -> None:
         line["stamp"] = _stamp(job.path)
+        kept = {name for clip in line["clips"] for name in clip["files"]}
+        for clip in self.done.get(line["video"], {"clips": []})["clips"]:  # of a video that has been replaced
+            for name in set(clip["files"]) - kept:
+                (self.out / name).unlink(missing_ok=True)
         self.journal.add(line)
         self.done[line["video"]] = line
 

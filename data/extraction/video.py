@@ -132,9 +132,13 @@ class Video:
         with self._open() as container:
             stream = container.streams.audio[0]
             rate = int(stream.codec_context.sample_rate)
-            resampler = self._av.AudioResampler("flt", "mono", rate)
+            resampler, setup = self._av.AudioResampler("flt", "mono", rate), None
             try:
                 for frame in container.decode(stream):
+                    now = (frame.format.name, frame.layout.name, frame.sample_rate)
+                    if setup not in (None, now):  # another layout in the middle of the file
+                        resampler = self._av.AudioResampler("flt", "mono", rate)
+                    setup = now
                     when = float(frame.time or 0.0) - self._origin
                     for mono in resampler.resample(frame):
                         samples = mono.to_ndarray().reshape(-1).astype(np.float32)

@@ -32,6 +32,14 @@ def test_a_frame_is_given_out_at_its_moment_with_its_pose():
     assert stage.counts == {} and stage.next_time() is None
 
 
+def test_frames_go_on_when_the_clock_is_set_back():
+    stage, hour = Stage(), 3600 * NS
+    face(stage, 0)
+    assert len(stage.due(T0)) == 1
+    stage.face("v", 0, 0, T0 - hour, ["jawOpen"], np.array([0.5], np.float32), T0 - hour)
+    assert [f.utterance for f in stage.due(T0 - hour)] == ["v"]
+
+
 def test_a_missing_pose_is_the_last_one_and_none_at_first_is_rest():
     stage = Stage()
     face(stage, 0)

@@ -54,6 +54,23 @@ def run(at: dict, references: list[list[tuple[float, float, float]]], repeat: in
     return np.array(x)
 
 
+@settings(max_examples=30, deadline=None)
+@given(limits, st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=12), st.booleans())
+def test_a_joint_that_was_left_starts_again_from_rest(at, goals, at_stop):
+    one = follower(at)
+    for goal in goals:
+        one.step([(goal, 0.0, 0.0)])
+    end = one.stopping()[-1][0]
+    place = end if at_stop else one.position
+    one.settle(at_stop)
+    assert one.velocity == one.acceleration == 0.0 and one.position == pytest.approx(place, abs=1e-5)
+    x = [one.position] * 4
+    for goal in goals:
+        one.step([(goal, 0.0, 0.0)])
+        x.append(one.position)
+    assert_within(np.array(x), at["low"], at["high"], at["v"], at["a"], at["j"])
+
+
 @settings(max_examples=60, deadline=None)
 @given(limits, st.lists(st.lists(st.tuples(wild, wild, wild), min_size=0, max_size=5), min_size=1, max_size=40),
        st.integers(1, 8))  # fmt: skip

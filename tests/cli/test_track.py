@@ -51,6 +51,13 @@ def test_a_video_becomes_frames_at_30(face, tmp_path):
         assert made["weights"].shape == (15, 52)
 
 
+def test_a_video_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "me.mp4").write_bytes(b"my only video")
+    assert main(["track", str(tmp_path / "me.mp4"), "-o", str(tmp_path / "." / "me.mp4")]) == 2
+    assert "the source itself" in capsys.readouterr().err
+    assert (tmp_path / "me.mp4").read_bytes() == b"my only video"
+
+
 @pytest.mark.parametrize("case", ["missing", "no face", "text", "suffix"])
 def test_mistakes_end_in_one_line(face, tmp_path, capsys, case):
     Image.new("RGB", (240, 240), (90, 90, 90)).save(tmp_path / "grey.png")

@@ -108,6 +108,14 @@ def test_namespace_rate_topics_and_rounds(file, node, domain):
         other.close()
 
 
+def test_names_within_a_namespace():
+    recorded = ("/avatar/look_at", "/robot_face/look_at", "/avatar/image/compressed", "/avatar/expression", "/tf")
+    assert places_of(recorded, "robot") == {
+        "/avatar/look_at": "/robot/look_at", "/robot_face/look_at": "/robot_face/look_at",
+        "/avatar/image/compressed": "/robot/image/compressed", "/avatar/expression": "/robot/expression", "/tf": "/tf",
+    }  # fmt: skip
+
+
 def test_it_stops_when_told(file, node):
     with McapReader(file) as reader:
         player = Player(node, reader)

@@ -129,13 +129,16 @@ def test_meshes_that_do_not_fit_are_refused(rig, faces, tmp_path):
 
 def test_files_that_are_no_meshes_are_refused(rig, tmp_path):
     (tmp_path / "a.npz").write_text("no archive")
+    np.save(tmp_path / "b.npy", np.zeros((4, 3)))
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
     (tmp_path / "a.obj").write_text("v 1 2 three\n")
     (tmp_path / "b.obj").write_text("v 1 2\n")
     (tmp_path / "c.obj").write_text("v 1 2 3\n" * (ICT_VERTICES + 1))
     (tmp_path / "d.obj").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "a.ply").write_text("ply")
     for name, words in (
-        ("a.npz", "archive"), ("a.obj", "line 1"), ("b.obj", "line 1"), ("c.obj", "at most"), ("d.obj", "vertices"),
+        ("a.npz", "archive"), ("b.npz", "archive"),
+        ("a.obj", "line 1"), ("b.obj", "line 1"), ("c.obj", "at most"), ("d.obj", "vertices"),
         ("a.ply", "as .npz or .obj"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):

@@ -56,6 +56,12 @@ def test_a_lost_face_is_bridged_and_quaternions_keep_their_sign():
     assert (steps > 0.99).all()
 
 
+def test_a_face_lost_for_long_is_held():
+    frames = [(k / 30, picture(255 if 15 <= k < 150 else 0 if k < 15 else 80)) for k in range(180)]
+    performance, _ = track_frames(Scripted(), frames)
+    assert np.allclose(performance.weights[:149, 17], 0.0) and np.allclose(performance.weights[151:, 17], 0.8)
+
+
 def test_no_face_at_all_is_refused():
     with pytest.raises(InputError, match="no face in any of 4"):
         track_frames(Scripted(), [(k / 30, picture(255)) for k in range(4)])
