@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -30,11 +31,12 @@ _domains = itertools.count(os.getpid() % 90)
 
 
 @pytest.fixture
-def domain(monkeypatch) -> int:
-    """A ROS domain of this test's own."""
+def domain(monkeypatch) -> Iterator[int]:
+    """A ROS domain of this test's own; what the test made is gone at its end, and its threads and ports with it."""
     number = 10 + next(_domains) % 90
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
-    return number
+    yield number
+    gc.collect()  # nodes refer to themselves in circles
 
 
 @pytest.fixture(scope="session")

@@ -162,5 +162,5 @@ def test_a_flood_is_survived(weights, avatar, listener):
     for i in range(300):
         sender.publish(audio(0, 160, utterance=f"u{i}", last=i % 2 == 0))
     until(lambda: sum(graph.counts("audio_playback").values()) > 0, 15, "cut utterances to be counted")
-    time.sleep(1.0)
-    assert graph.counts("speech_encoder")["cut short by another utterance"] == pytest.approx(150, abs=2)
+    until(lambda: graph.counts("speech_encoder")["cut short by another utterance"] >= 148, 30, "all to be counted")
+    assert graph.counts("speech_encoder")["cut short by another utterance"] <= 152
