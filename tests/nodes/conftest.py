@@ -27,16 +27,21 @@ from media2face.runtime.sessions import weights_folder  # noqa: E402
 
 MODELS = ("speech_frontend", "speech_context", "style_text", "denoiser", "gnpfa_to_weights", "gnpfa_from_weights")
 
+
+def pytest_runtest_logfinish() -> None:
+    """What a test made is gone at its end, with its threads and ports: nodes refer to themselves in circles."""
+    gc.collect()
+
+
 _domains = itertools.count(os.getpid() % 90)
 
 
 @pytest.fixture
-def domain(monkeypatch) -> Iterator[int]:
-    """A ROS domain of this test's own; what the test made is gone at its end, and its threads and ports with it."""
+def domain(monkeypatch) -> int:
+    """A ROS domain of this test's own."""
     number = 10 + next(_domains) % 90
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
-    yield number
-    gc.collect()  # nodes refer to themselves in circles
+    return number
 
 
 @pytest.fixture(scope="session")
