@@ -123,7 +123,7 @@ setup(
         "ray": ["ray>=2.30", *DATA],
         "train": TRAIN,
         "dev": [
-            "pytest>=8", "pytest-timeout", "ruff", "cyclonedds>=0.10", "scipy>=1.10",
+            "pytest>=8", "pytest-timeout", "pytest-rerunfailures", "ruff", "cyclonedds>=0.10", "scipy>=1.10",
             "usd-core>=26", "mcap-ros2-support", "rosbags", "bvh", "hypothesis", "matplotlib>=3.8", "meshoptimizer",
             "ros-trajectory-msgs", *COLCON,
         ],
