@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
+
 from media2face.runtime.errors import InputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -46,18 +48,22 @@ def sweep(folder: str | Path) -> None:
     """Remove what processes that were killed left half written below ``folder``."""
     for part in Path(folder).rglob(".*.part"):
         owner = part.name.split(".")[-2]
-        if not owner.isdigit() or not _alive(int(owner)):
+        if not owner.isdigit() or not _is_writing(int(owner), part):
             part.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+def _is_writing(process: int, part: Path) -> bool:
+    """Whether another process that began ``part`` still runs: not one that was killed and waits to be reaped, nor a
+    later one that got its number."""
+    if process == os.getpid():
         return False
-    except PermissionError:
+    try:
+        owner = psutil.Process(process)
+        return owner.status() != psutil.STATUS_ZOMBIE and owner.create_time() <= part.stat().st_mtime + 1.0
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False
+    except psutil.AccessDenied:
         return True
-    return process != os.getpid()
 
 
 def disk_full(path: str | Path, error: OSError) -> InputError:
