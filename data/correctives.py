@@ -143,6 +143,11 @@ class Combinations:
         bent = weights[:, self._bent]
         return np.concatenate([out, 4 * bent * (1 - bent)], axis=1).astype(np.float32)
 
+    def products(self) -> list[tuple[tuple[list[int], float, float], tuple[list[int], float, float]]]:
+        """Each activation as a product of two (shapes, scale, shift): scale x mean weight + shift."""
+        pairs = [tuple((columns, 1.0, 0.0) for columns, _ in factors) for factors in self._factors]
+        return pairs + [(([k], 4.0, 0.0), ([k], -1.0, 1.0)) for k in self._bent]
+
 
 def _columns(name: str) -> list[int]:
     if name in ARKIT_INDEX:

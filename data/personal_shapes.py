@@ -119,27 +119,33 @@ class PersonalShapes:
         """
         if neutral.shape != (len(self.vertices), 3):
             raise InputError(f"expected a neutral of {len(self.vertices)} vertices, got {neutral.shape}")
-        moved = neutral - self.rig.neutral[self.vertices]
+        spread = self.blur[1]
+        slope = (spread @ self.slopes(neutral - self.rig.neutral[self.vertices])).reshape(-1, 3, 3)
+        return self.turned(slope, self.measures(self._landmarks(neutral)[None])[0], self.turn_fields)
+
+    def slopes(self, moved: np.ndarray) -> np.ndarray:
+        """(a, 9): how the surface deforms about each anchor of :attr:`blur`, linear in how the neutral moved (n, 3)."""
         slope = np.stack([gradient @ moved for gradient in self._gradients], axis=2)  # d moved / d surface, tangential
         normal = self.normals
         # the normal turns with the surface: what tilts the tangents tilts it back
         tilt = np.einsum("vab,va->vb", slope, normal)
         slope = slope - tilt[:, :, None] * normal[:, None, :]
-        gather, spread = self._blur
-        slope = (spread @ (gather @ slope.reshape(len(slope), 9))).reshape(-1, 3, 3)
-        slope = self._pull(neutral) @ (_SHEAR_LIMIT * np.tanh(slope / _SHEAR_LIMIT) + np.eye(3))
-        volume = np.cbrt(np.maximum(np.linalg.det(slope), 0.1))
-        return (slope / volume[:, None, None]).astype(np.float32)
+        return self.blur[0] @ slope.reshape(len(slope), 9)
 
-    def _pull(self, neutral: np.ndarray) -> np.ndarray:
-        """Rotations (n, 3, 3) of the directions in which this person's muscles pull."""
-        marks = self._landmarks(neutral)
-        amount = _TURN_RAD * np.tanh(self.measures(marks[None])[0] @ self._directions)  # (regions, axes)
-        turn = np.einsum("nrx,rx->nx", self._turn_fields, amount.reshape(len(REGIONS), 3))
-        angle = np.linalg.norm(turn, axis=1)[:, None, None]
-        x, y, z = turn.T
+    def turned(self, slope: np.ndarray, measures: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """(..., n, 3, 3) f32 from deformations (..., n, 3, 3), measures (..., 20) and ``turn_fields`` (n, regions, 3)."""
+        slope = self._pull(measures, fields) @ (_SHEAR_LIMIT * np.tanh(slope / _SHEAR_LIMIT) + np.eye(3))
+        volume = np.cbrt(np.maximum(np.linalg.det(slope), 0.1))
+        return (slope / volume[..., None, None]).astype(np.float32)
+
+    def _pull(self, measures: np.ndarray, fields: np.ndarray) -> np.ndarray:
+        """Rotations (..., n, 3, 3) of the directions in which these people's muscles pull."""
+        amount = _TURN_RAD * np.tanh(measures @ self._directions)
+        turn = np.einsum("nrx,...rx->...nx", fields, amount.reshape(*amount.shape[:-1], len(REGIONS), 3))
+        angle = np.linalg.norm(turn, axis=-1)[..., None, None]
+        x, y, z = np.moveaxis(turn, -1, 0)
         zero = np.zeros_like(x)
-        cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+        cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
         return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * cross @ cross
 
     def _landmarks(self, neutral: np.ndarray) -> np.ndarray:
@@ -148,7 +154,7 @@ class PersonalShapes:
         return neutral[number[self.rig.landmarks]]
 
     @cached_property
-    def _turn_fields(self) -> np.ndarray:
+    def turn_fields(self) -> np.ndarray:
         """(n, regions, 3): share of each region's rotation about x, y, z; those about y and z are odd in x, so that the
         middle of the face stays in the middle.
         """
@@ -194,7 +200,7 @@ class PersonalShapes:
         return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
 
     @cached_property
-    def _blur(self) -> tuple[np.ndarray, np.ndarray]:
+    def blur(self) -> tuple[np.ndarray, np.ndarray]:
         """From the skin to :data:`_ANCHORS` points (a, n) and from there to all vertices (n, a): lips, mouth lining and
         lids lie close together and must turn together.
         """

@@ -85,11 +85,13 @@ class RangeOfMotion:
         number[self.vertices] = np.arange(len(self.vertices))
         self.landmarks = number[rig.landmarks]
         """(68,) places of the landmarks in ``vertices``."""
+        self.lid_marks = self.landmarks[np.array(_LID_PAIRS)]
+        """(2, pairs, 2) places of upper and lower lid, left eye first."""
         self.deltas = np.ascontiguousarray(rig.deltas[:, self.vertices])
         self._centres = np.stack([eye_centre(rig.neutral[slice(*PARTS[f"eye_{s}"])]) for s in ("left", "right")])
-        self._rest_gap = self.gaps(rig.neutral[self.vertices][None])[0]
+        self.rest_gap = self.gaps(rig.neutral[self.vertices][None])[0]
         shut = self.rig.neutral[self.vertices] + self.deltas[[ARKIT_INDEX[n] for n in _BLINKS]]
-        self._shut = self.lid_gaps(shut).diagonal()
+        self.shut_gaps = self.lid_gaps(shut).diagonal()
         self._bulge = np.abs(self.seal)[:, :, None] * np.array([0.0, 0.0, 1.0], np.float32)
 
     def sampled(self, identity: np.ndarray | None) -> Person:
@@ -119,15 +121,14 @@ class RangeOfMotion:
             row = mixing[ARKIT_INDEX[name]]
             blinks[k] = np.einsum("nab,nb->na", turning, np.tensordot(row, self.deltas, 1))
             opening, closing = (self.lid_gaps(v[None])[0, k] for v in (neutral, blinks[k]))
-            gain = (self._shut[k] - opening) / closing  # a full blink shuts this eye, however wide it opens
+            gain = (self.shut_gaps[k] - opening) / closing  # a full blink shuts this eye, however wide it opens
             row *= gain
             blinks[k] *= gain
         return Person(neutral, mixing, turning, eye_centres, blinks)
 
     def lid_gaps(self, positions: np.ndarray) -> np.ndarray:
         """(T, 2) cm between upper and lower lids, left and right; of offsets, by how much they widen."""
-        marks = self.landmarks[np.array(_LID_PAIRS)]  # (2, pairs, 2)
-        height = positions[:, marks, 1]
+        height = positions[:, self.lid_marks, 1]
         return (height[..., 0] - height[..., 1]).mean(axis=-1)
 
     def gaps(self, positions: np.ndarray) -> np.ndarray:
@@ -172,7 +173,7 @@ class RangeOfMotion:
         positions = person.neutral + moved
         shared = self.gaps(self.rig.neutral[self.vertices] + self.linear(weights))
         own_rest = self.gaps(person.neutral[None])[0]
-        close = keep_contact(self.gaps(positions), shared, own_rest, self._rest_gap)
+        close = keep_contact(self.gaps(positions), shared, own_rest, self.rest_gap)
         positions[:, :, 1] -= close @ self.seal
         floor = np.minimum(own_rest, 0.0)  # lips that lie one before the other at rest may stay so
         overlap = np.maximum(floor - self.gaps(positions), 0.0)

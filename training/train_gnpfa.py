@@ -28,7 +28,6 @@ from tqdm import tqdm
 
 from media2face.data.expressions import ExpressionSampler
 from media2face.data.geometry_maps import FaceAtlas
-from media2face.data.personal_shapes import company_pairs
 from media2face.data.range_of_motion import RangeOfMotion
 from media2face.data.rig import PARTS, ICTRig
 from media2face.data.rom_maps import MapMaker, RomMaps
@@ -38,7 +37,7 @@ from media2face.models.gnpfa.losses import kl, latent_axes, reconstruction
 from media2face.models.gnpfa.networks import GNPFA
 from media2face.onnx_export.shipped import shipped_mapping
 from media2face.runtime.errors import ConfigError
-from media2face.training import checkpoint
+from media2face.training import checkpoint, gnpfa_start
 
 CHECKPOINT_S = 180.0
 WARMUP = 100
@@ -63,7 +62,7 @@ class FaceMaps:
                 f"{folder} holds maps of the layout {self.set.atlas}, this configuration draws on "
                 f"{self.atlas.fingerprint}: make the set with --size {cfg.height} {cfg.width}"
             )
-        maker = MapMaker(RangeOfMotion(self.rig, self.atlas))
+        self.maker = maker = MapMaker(RangeOfMotion(self.rig, self.atlas))
         self.contact = LipContact(torch.from_numpy(maker.lips.toarray()).float(), torch.from_numpy(maker.seal))
         matrix = maker.remap.tocsr()
         self._remap = torch.sparse_csr_tensor(
@@ -72,10 +71,6 @@ class FaceMaps:
         )  # fmt: skip
         self.texel_weight = torch.from_numpy(self.atlas.texel_weight)
         self.rng = np.random.default_rng(seed + 1)
-
-    def linear(self) -> Tensor:
-        """(K, 3, H, W) offset maps of the rig's shapes, cm."""
-        return torch.from_numpy(self.atlas.to_map(self.rig.deltas[:, self.atlas.charted]))
 
     def rows(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weights (n, K), neutrals and offsets (n, 3, H, W) cm, lip heights (n, 6) of rows of the set."""
@@ -194,11 +189,7 @@ def start(
     else:
         model.start_mappings(maps.latent_axes(cfg))
     if cfg.linear_basis:
-        linear = maps.linear()
-        model.start_basis(maps.faces(20_000), linear, company_pairs())
-        rows = np.random.default_rng(0).choice(len(maps.set.weights), min(1500, len(maps.set.weights)), replace=False)
-        weights, _, offsets, _ = maps.rows(rows)
-        model.start_people(torch.from_numpy(maps.set.neutrals), weights, offsets, linear)
+        gnpfa_start.start(model, maps.maker, maps.faces(4000))
 
 
 def train(

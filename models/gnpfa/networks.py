@@ -6,16 +6,18 @@ Shapes: B batch, D latent, K = 52 blendshapes, maps (B, 3, H, W) in centimetres 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import GNPFAConfig
+from .person import NEUTRAL_SCALE_CM, IdentityCode, IdentityMix, Pairs, Turning, turned
+from .touch import Lids, Lips
 
-NEUTRAL_SCALE_CM = 0.5
-"""Neutrals differ from the mean identity by about this much; inputs are divided by it."""
+UNDOING = 2
+"""How often E_geo takes back what pairs of shapes did, from a better guess each time."""
+READ_TEXELS = 2
+"""E_geo's basis reads maps averaged over so many texels each way."""
 
 
 class MapEncoder(nn.Module):
@@ -36,60 +38,12 @@ class MapEncoder(nn.Module):
         return features
 
 
-class IdentityCode(nn.Module):
-    """A neutral, averaged over 4 x 4 texels, as ``identity_code`` numbers (B, C); people's principal axes at start."""
-
-    def __init__(self, cfg: GNPFAConfig) -> None:
-        super().__init__()
-        self.read = nn.Linear(3 * (cfg.height // 4) * (cfg.width // 4), cfg.identity_code)
-
-    def forward(self, neutral: Tensor) -> Tensor:
-        return self.read(F.avg_pool2d(neutral, 4).flatten(1))
-
-    @torch.no_grad()
-    def start(self, neutrals: Tensor) -> None:
-        """From neutrals (n, 3, H, W), divided by :data:`NEUTRAL_SCALE_CM`: whitened principal components."""
-        flat = F.avg_pool2d(neutrals, 4).flatten(1)
-        middle = flat.mean(0)
-        _, size, axes = torch.linalg.svd(flat - middle, full_matrices=False)
-        kept = min(len(self.read.weight), len(neutrals) - 1, len(axes))
-        self.read.weight.zero_()
-        self.read.weight[:kept] = axes[:kept] * (len(neutrals) ** 0.5 / size[:kept, None].clamp_min(1e-3 * size[0]))
-        self.read.bias.copy_(-self.read.weight @ middle)
-
-
-class IdentityMix(nn.Module):
-    """How a person shows expressions: x + U(g(identity) * (V x + b)).
-
-    Each of the ``gates`` reads one direction (a weight of a shape, at start) and writes another (the same shape, or one
-    that comes along) as strongly as the person does.
-    """
-
-    def __init__(self, cfg: GNPFAConfig) -> None:
-        super().__init__()
-        self.gain = nn.Sequential(nn.Linear(cfg.identity_code, 192), nn.SiLU(), nn.Linear(192, cfg.gates))
-        self.reads = nn.Linear(cfg.latent_dim, cfg.gates)
-        self.writes = nn.Linear(cfg.gates, cfg.latent_dim, bias=False)
-        nn.init.zeros_(self.gain[-1].weight)
-        nn.init.zeros_(self.gain[-1].bias)
-
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        """x (B, D), code (B or 1, C) -> (B, D)."""
-        return x + self.writes(self.gain(code) * self.reads(x))
-
-    @torch.no_grad()
-    def start(self, to_latent: Mapping, to_weights: Mapping, company: Sequence[tuple[int, int]]) -> None:
-        """Gate k reads shape k and writes shape k; further gates read and write the pairs of ``company``."""
-        shapes = to_latent.affine.in_features
-        pairs = ([(k, k) for k in range(shapes)] + list(company))[: self.reads.out_features]
-        for gate, (read, write) in enumerate(pairs):
-            self.reads.weight[gate] = to_weights.affine.weight[read]
-            self.reads.bias[gate] = to_weights.affine.bias[read]
-            self.writes.weight[:, gate] = to_latent.affine.weight[:, write]
-
-
 class GeometryEncoder(nn.Module):
-    """E_geo: an expression (and its neutral) to mean and log variance of z, each (B, D)."""
+    """E_geo: an expression (and its neutral) to mean and log variance of z, each (B, D).
+
+    With ``linear_basis`` the convolutions add to a reading that undoes what G_geo does: vectors turned back, read
+    linearly, the person's mixing and the pairs' part taken back.
+    """
 
     def __init__(self, cfg: GNPFAConfig) -> None:
         super().__init__()
@@ -100,12 +54,12 @@ class GeometryEncoder(nn.Module):
         self.basis = None
         if cfg.linear_basis:
             nn.init.normal_(self.head.weight, std=1e-3)
-            self.latent_dim = cfg.latent_dim
-            readings = cfg.latent_dim + cfg.bent // 2
-            self.basis = nn.Linear(3 * cfg.height * cfg.width, readings)
+            texels = (cfg.height // READ_TEXELS) * (cfg.width // READ_TEXELS)
+            self.basis = nn.Linear(3 * texels, cfg.latent_dim)
             self.identity = IdentityCode(cfg)
+            self.turn = Turning(cfg, READ_TEXELS)
             self.mix = IdentityMix(cfg)
-            self.bend = _bend(readings + cfg.identity_code, cfg.latent_dim)
+            self.pairs = Pairs(cfg, 0)
 
     def forward(self, offset: Tensor, neutral: Tensor) -> tuple[Tensor, Tensor]:
         neutral = neutral / NEUTRAL_SCALE_CM
@@ -115,10 +69,17 @@ class GeometryEncoder(nn.Module):
             x = offset + neutral * NEUTRAL_SCALE_CM
         mean, log_variance = self.head(self.body(x)[-1].flatten(1)).chunk(2, dim=1)
         if self.basis is not None:
-            read, code = self.basis(offset.flatten(1)), self.identity(neutral)
-            bent = self.bend(torch.cat([read, code.expand(read.shape[0], -1)], dim=1))
-            mean = mean + self.mix(read[:, : self.latent_dim], code) + bent
+            mean = mean + self.read(offset, neutral)
         return mean, log_variance.clamp(-10.0, 4.0)
+
+    def read(self, offset: Tensor, neutral: Tensor) -> Tensor:
+        """z (B, D) without the convolutions; ``neutral`` divided by its scale."""
+        code = self.identity(neutral)
+        own = self.basis(turned(F.avg_pool2d(offset, READ_TEXELS), self.turn(code)).flatten(1))
+        z = self.mix(own, code)
+        for _ in range(UNDOING):
+            z = self.mix(own - self.pairs(z), code)
+        return z
 
 
 class GeometryGenerator(nn.Module):
@@ -128,8 +89,8 @@ class GeometryGenerator(nn.Module):
     so one neutral (batch 1) serves any number of frames, and its cost is paid once per call.
 
     With ``linear_basis`` the UNet adds to a map that is linear in coordinates which are not: z mixed by the person
-    (:class:`IdentityMix`) and ``bent`` further ones made from z and the person by an MLP; the person's build turns and
-    shears its vectors, texel by texel.
+    (:class:`~.person.IdentityMix`) and products of its readings (:class:`~.person.Pairs`). The person's build turns the
+    vectors (:class:`~.person.Turning`), and lips and lids touch (``touch.py``).
     """
 
     def __init__(self, cfg: GNPFAConfig) -> None:
@@ -150,23 +111,23 @@ class GeometryGenerator(nn.Module):
             nn.init.zeros_(part.bias)
         self.basis = None
         if cfg.linear_basis:
-            self.basis = nn.Linear(cfg.latent_dim + cfg.bent, 3 * cfg.height * cfg.width)
+            self.basis = nn.Linear(cfg.latent_dim + cfg.folds, 3 * cfg.height * cfg.width)
             self.identity = IdentityCode(cfg)
             self.mix = IdentityMix(cfg)
-            self.bend = _bend(cfg.latent_dim + cfg.identity_code, cfg.bent)
-            self.turn = nn.Sequential(
-                nn.Linear(cfg.identity_code, cfg.turns), nn.Linear(cfg.turns, 9 * (cfg.height // 2) * (cfg.width // 2))
-            )
-            nn.init.zeros_(self.turn[-1].weight)
-            nn.init.zeros_(self.turn[-1].bias)
+            self.pairs = Pairs(cfg, cfg.folds)
+            self.turn = Turning(cfg)
+            self.lips, self.lids = Lips(cfg), Lids(cfg)
 
     def forward(self, neutral: Tensor, z: Tensor, details: bool = True) -> Tensor:
         """neutral (B or 1, 3, H, W), z (B, D) -> offsets (B, 3, H, W) cm; without ``details`` the UNet is left out."""
-        neutral = neutral / NEUTRAL_SCALE_CM
+        scaled = neutral / NEUTRAL_SCALE_CM
         if self.basis is None:
-            return self._unet(neutral, z)
-        made = self._bent_basis(neutral, z)
-        return made + self._unet(neutral, z) if details else made
+            return self._unet(scaled, z)
+        code = self.identity(scaled)
+        made = turned(self._flesh(z, code), self.turn(code))
+        if details:
+            made = made + self._unet(scaled, z)
+        return self.lids(self.lips(made, z, code), neutral, z, code)
 
     def _unet(self, neutral: Tensor, z: Tensor) -> Tensor:
         channels = self.cfg.generator_channels
@@ -180,25 +141,9 @@ class GeometryGenerator(nn.Module):
             x = F.silu((x + left[level]) * (1 + scale) + shift)
         return F.pixel_shuffle(self.head(x), 2)
 
-    def _bent_basis(self, neutral: Tensor, z: Tensor) -> Tensor:
-        rows, columns = self.cfg.height, self.cfg.width
-        code = self.identity(neutral)
-        own = self.mix(z, code)
-        bent = self.bend(torch.cat([own, code.expand(z.shape[0], -1)], dim=1))
-        made = self.basis(torch.cat([own, bent], dim=1)).unflatten(1, (3, rows, columns))
-        turn = self.turn(code).unflatten(1, (9, rows // 2, columns // 2))
-        turn = F.interpolate(turn, scale_factor=2.0, mode="nearest").unflatten(1, (3, 3))
-        return made + (turn * made[:, None]).sum(dim=2)
-
-
-def _bend(inputs: int, outputs: int, width: int = 192) -> nn.Sequential:
-    """An MLP that starts at zero."""
-    net = nn.Sequential(
-        nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs)
-    )
-    nn.init.zeros_(net[-1].weight)
-    nn.init.zeros_(net[-1].bias)
-    return net
+    def _flesh(self, z: Tensor, code: Tensor) -> Tensor:
+        coordinates = F.pad(self.mix(z, code), (0, self.cfg.folds)) + self.pairs(z)
+        return self.basis(coordinates).unflatten(1, (3, self.cfg.height, self.cfg.width))
 
 
 class Mapping(nn.Module):
@@ -233,49 +178,3 @@ class GNPFA(nn.Module):
         self.to_latent.affine.bias.zero_()
         self.to_weights.affine.weight.copy_(torch.linalg.pinv(spread))
         self.to_weights.affine.bias.zero_()
-
-    @torch.no_grad()
-    def start_basis(self, weights: Tensor, offsets: Tensor, company: Sequence[tuple[int, int]] = ()) -> None:
-        """Start the linear parts of E_geo and G_geo: the best affine maps between M's z and the rig's offsets.
-
-        Args:
-            weights: (n, K) realistic faces.
-            offsets: (K, 3, H, W) offset map of each shape on the mean identity, cm.
-            company: shapes that recruit others, for the gates of :class:`IdentityMix`.
-        """
-        z = self.to_latent(weights)
-        one = torch.ones(len(z), 1)
-        flat = offsets.flatten(1)
-        size = self.cfg.latent_dim
-        back = torch.linalg.lstsq(torch.cat([z, one], 1), weights, driver="gelsd").solution
-        self.generator.basis.weight[:, :size] = (back[:-1] @ flat).T
-        self.generator.basis.bias.copy_(back[-1] @ flat)
-        gram = flat @ flat.T
-        read = torch.linalg.solve(gram + 1e-6 * torch.linalg.eigvalsh(gram)[-1] * torch.eye(len(gram)), flat)
-        forth = torch.linalg.lstsq(torch.cat([weights, one], 1), z, driver="gelsd").solution
-        self.encoder.basis.weight[:size] = forth[:-1].T @ read
-        self.encoder.basis.bias[:size] = forth[-1]
-        for part in (self.encoder, self.generator):
-            part.mix.start(self.to_latent, self.to_weights, company)
-
-    @torch.no_grad()
-    def start_people(self, neutrals: Tensor, weights: Tensor, offsets: Tensor, linear: Tensor) -> None:
-        """Start what depends on people: identity codes, and the bent coordinates' maps from what the rig leaves over.
-
-        Args:
-            neutrals: (p, 3, H, W) cm.
-            weights, offsets: (n, K) and (n, 3, H, W) of many people's faces; ``linear`` (K, 3, H, W) as above.
-        """
-        for part in (self.encoder, self.generator):
-            part.identity.start(neutrals / NEUTRAL_SCALE_CM)
-        flat = linear.flatten(1)
-        left = offsets.flatten(1) - weights @ flat
-        basis = torch.linalg.qr(flat.T)[0]
-        left -= (left @ basis) @ basis.T
-        _, size, axes = torch.linalg.svd(left, full_matrices=False)
-        scale = size / len(left) ** 0.5
-        count = self.cfg.latent_dim
-        self.generator.basis.weight[:, count:] = (axes[: self.cfg.bent] * scale[: self.cfg.bent, None]).T
-        extra = self.cfg.bent // 2
-        self.encoder.basis.weight[count:] = axes[:extra] / scale[:extra, None].clamp_min(1e-3)
-        self.encoder.basis.bias[count:] = 0.0
