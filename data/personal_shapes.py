@@ -133,7 +133,7 @@ class PersonalShapes:
         return self.blur[0] @ slope.reshape(len(slope), 9)
 
     def turned(self, slope: np.ndarray, measures: np.ndarray, fields: np.ndarray) -> np.ndarray:
-        """(..., n, 3, 3) f32 from deformations (..., n, 3, 3), measures (..., 20) and ``turn_fields`` (n, regions, 3)."""
+        """(..., n, 3, 3) f32 from deformations (..., n, 3, 3), measures (..., 20), ``turn_fields`` (n, regions, 3)."""
         slope = self._pull(measures, fields) @ (_SHEAR_LIMIT * np.tanh(slope / _SHEAR_LIMIT) + np.eye(3))
         volume = np.cbrt(np.maximum(np.linalg.det(slope), 0.1))
         return (slope / volume[..., None, None]).astype(np.float32)

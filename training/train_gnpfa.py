@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from adabelief_pytorch import AdaBelief
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from media2face.data.expressions import ExpressionSampler
@@ -41,8 +41,12 @@ from media2face.training import checkpoint, gnpfa_start
 
 CHECKPOINT_S = 180.0
 WARMUP = 100
-SLOW = 0.3  # learning rate of what starts from the rig's linear model, relative to the networks
-PLAIN_SHARE = 0.5  # of the time, without the UNet (linear_basis only)
+PACES = {"affine": 0.3, "gain": 0.05, "amount": 0.05, "known": 0.02}
+"""Learning rates, relative: of M and M', of what a person's code decides, of all else that starts known."""
+_CONVOLUTIONS = (".body.", ".head.", ".neutral.", "generator.start.", ".skips.", ".ups.", ".modulation.")
+START: dict[str, int] = {}
+"""Overrides of ``gnpfa_start.start``'s people and steps."""
+PLAIN_SHARE = 0.2  # of the time, without the UNet (linear_basis only)
 
 
 class FaceMaps:
@@ -189,7 +193,17 @@ def start(
     else:
         model.start_mappings(maps.latent_axes(cfg))
     if cfg.linear_basis:
-        gnpfa_start.start(model, maps.maker, maps.faces(4000))
+        gnpfa_start.start(model, maps, maps.faces(4000), **START)
+
+
+def pace(name: str, cfg: GNPFAConfig) -> float:
+    """Learning rate of a parameter relative to ``cfg.learning_rate``."""
+    if any(part in name for part in _CONVOLUTIONS):
+        return 1.0
+    for part in ("affine", "gain", "amount"):
+        if part in name:
+            return PACES[part]
+    return PACES["known"] if cfg.linear_basis and "residual" not in name else 1.0
 
 
 def train(
@@ -205,11 +219,12 @@ def train(
     else:
         start(model, maps, cfg, mappings, run)
     average = checkpoint.Average(model)
-    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    slow = [p for n, p in learning if "affine" in n or "basis" in n]
-    fast = [p for n, p in learning if "affine" not in n and "basis" not in n]
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(pace(name, cfg), []).append(parameter)
     optimizer = AdaBelief(
-        [{"params": fast, "pace": 1.0}, {"params": slow, "pace": SLOW}], lr=cfg.learning_rate, eps=1e-12,
+        [{"params": v, "pace": k} for k, v in groups.items()], lr=cfg.learning_rate, eps=1e-12,
         betas=(0.9, 0.99), rectify=False, weight_decouple=False, print_change_log=False,
     )  # fmt: skip
     file = out / "last.safetensors"

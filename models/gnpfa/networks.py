@@ -14,7 +14,7 @@ from .config import GNPFAConfig
 from .person import NEUTRAL_SCALE_CM, IdentityCode, IdentityMix, Pairs, Turning, turned
 from .touch import Lids, Lips
 
-UNDOING = 2
+UNDOING = 3
 """How often E_geo takes back what pairs of shapes did, from a better guess each time."""
 READ_TEXELS = 2
 """E_geo's basis reads maps averaged over so many texels each way."""
