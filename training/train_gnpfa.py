@@ -1,13 +1,13 @@
 """Train GNPFA on the range-of-motion set.
 
     python -m media2face.data.rom_maps --motion MOTION --out SET                 # and --split val --out VAL
-    python -m media2face.training.train_gnpfa --set SET --val VAL --minutes 70 --out RUN --mappings models/weights
+    python -m media2face.training.train_gnpfa --set SET --val VAL --minutes 30 --out RUN --mappings models/weights
 
 Half of each batch stands for the paper's scans (R: frames of real takes, reconstructed through E_geo, equation 1), half
 for its artificial expressions (B: made by rules, reconstructed through M, equation 2). ``--mappings`` takes M and M'
 from shipped weights and freezes them, so that z keeps its meaning for what was trained on it. Bounded by time, with a
-cosine learning rate over ``--minutes``; resumes from the last checkpoint of ``--out``. With ``linear_basis`` the UNet
-joins after half of the time: until then a step costs a quarter.
+cosine learning rate over ``--minutes``; resumes from the last checkpoint of ``--out``. With ``linear_basis`` most is
+solved for at the start (``gnpfa_start.py``, some minutes more) and kept as M is: the convolutions learn what is left.
 """
 
 from __future__ import annotations
@@ -41,12 +41,10 @@ from media2face.training import checkpoint, gnpfa_start
 
 CHECKPOINT_S = 180.0
 WARMUP = 100
-PACES = {"affine": 0.3, "gain": 0.05, "amount": 0.05, "known": 0.02}
-"""Learning rates, relative: of M and M', of what a person's code decides, of all else that starts known."""
+SLOW = 0.3  # learning rate of M, M' and what starts solved for, relative to the networks
 _CONVOLUTIONS = (".body.", ".head.", ".neutral.", "generator.start.", ".skips.", ".ups.", ".modulation.")
 START: dict[str, int] = {}
 """Overrides of ``gnpfa_start.start``'s people and steps."""
-PLAIN_SHARE = 0.2  # of the time, without the UNet (linear_basis only)
 
 
 class FaceMaps:
@@ -109,7 +107,7 @@ class FaceMaps:
         return torch.from_numpy(ExpressionSampler(self.data, "train", self.seed).sample(n))
 
 
-def losses(model: GNPFA, maps: FaceMaps, cfg: GNPFAConfig, details: bool = True) -> tuple[Tensor, dict[str, float]]:
+def losses(model: GNPFA, maps: FaceMaps, cfg: GNPFAConfig) -> tuple[Tensor, dict[str, float]]:
     """One batch through equations 1 and 2; the total and its parts."""
     half = cfg.batch // 2
     real, made = maps.draw(half, True), maps.draw(cfg.batch - half, False)
@@ -117,8 +115,7 @@ def losses(model: GNPFA, maps: FaceMaps, cfg: GNPFAConfig, details: bool = True)
     mean, log_variance = model.encoder(maps.seen(offset), neutral)
     sampled = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
     mapped = model.to_latent(weights)
-    made_by = (True,) if cfg.linear_basis and details else (False,) if cfg.linear_basis else ()
-    rebuilt = maps.contact(model.generator(neutral, torch.cat([sampled[:half], mapped[half:]]), *made_by), lips)
+    rebuilt = maps.contact(model.generator(neutral, torch.cat([sampled[:half], mapped[half:]])), lips)
     noisy = mapped + cfg.latent_noise * torch.randn_like(mapped)
     parts = {
         "recon": reconstruction(rebuilt, offset, maps.texel_weight),
@@ -131,10 +128,9 @@ def losses(model: GNPFA, maps: FaceMaps, cfg: GNPFAConfig, details: bool = True)
 
 
 @torch.no_grad()
-def evaluate(model: GNPFA, maps: FaceMaps, faces: int = 256, details: bool = True) -> dict[str, float]:
+def evaluate(model: GNPFA, maps: FaceMaps, faces: int = 256) -> dict[str, float]:
     """Errors on a held-out set: vertices in mm through M and through E_geo, beside the neutral; weights; z."""
     model.eval()
-    flags = (details,) if model.cfg.linear_basis else ()
     rows = np.random.default_rng(0).choice(len(maps.set.weights), min(faces, len(maps.set.weights)), replace=False)
     weights, neutral, offset, heights = maps.rows(rows)
     z = model.to_latent(weights)
@@ -151,7 +147,7 @@ def evaluate(model: GNPFA, maps: FaceMaps, faces: int = 256, details: bool = Tru
     report |= {"neutral_mm": float(motion.mean()), "neutral_lips_mm": float(motion[:, lips].mean())}
     for name, code in (("mapped", z), ("encoded", mean)):
         parts = zip(neutral.split(32), code.split(32), heights.split(32), strict=True)
-        made = torch.cat([maps.contact(model.generator(n, c, *flags), h) for n, c, h in parts])
+        made = torch.cat([maps.contact(model.generator(n, c), h) for n, c, h in parts])
         error = 10 * np.linalg.norm(maps.atlas.to_mesh(made.numpy()) - true, axis=-1)
         report |= {f"{name}_mm": float(error.mean()), f"{name}_lips_mm": float(error[:, lips].mean())}
         report[f"{name}_moved_share"] = float(error[motion > 0.5].mean() / motion[motion > 0.5].mean())
@@ -198,12 +194,15 @@ def start(
 
 def pace(name: str, cfg: GNPFAConfig) -> float:
     """Learning rate of a parameter relative to ``cfg.learning_rate``."""
-    if any(part in name for part in _CONVOLUTIONS):
-        return 1.0
-    for part in ("affine", "gain", "amount"):
-        if part in name:
-            return PACES[part]
-    return PACES["known"] if cfg.linear_basis and "residual" not in name else 1.0
+    solved = "affine" in name or (cfg.linear_basis and "residual" not in name)
+    return 1.0 if any(part in name for part in _CONVOLUTIONS) or not solved else SLOW
+
+
+def keep_solved(model: GNPFA) -> None:
+    """Freeze what ``gnpfa_start`` solved for: a few thousand noisy steps would only blur it. Convolutions learn on."""
+    for name, parameter in model.named_parameters():
+        if not any(part in name for part in _CONVOLUTIONS):
+            parameter.requires_grad_(False)
 
 
 def train(
@@ -218,6 +217,8 @@ def train(
         take_mappings(model, mappings)  # frozen; the rest comes from the checkpoint
     else:
         start(model, maps, cfg, mappings, run)
+    if mappings and cfg.linear_basis:
+        keep_solved(model)
     average = checkpoint.Average(model)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -233,15 +234,14 @@ def train(
         progress = checkpoint.load(file, model, average, optimizer)
         step, spent = int(progress["step"]), progress["seconds"]
     metrics: dict[str, float] = {}
-    began = saved = time.monotonic()
+    began, saved = time.monotonic(), -math.inf
     budget = 60.0 * minutes
     with tqdm(total=round(budget), initial=round(spent), unit="s", mininterval=5.0) as bar:
         while True:
             elapsed = spent + time.monotonic() - began
             done = elapsed >= budget
-            details = not cfg.linear_basis or elapsed > PLAIN_SHARE * budget
             if done or time.monotonic() - saved > CHECKPOINT_S:
-                metrics = evaluate(average.network, held_out, details=details) | {"step": step, "seconds": elapsed}
+                metrics = evaluate(average.network, held_out) | {"step": step, "seconds": elapsed}
                 checkpoint.save(file, model, average, optimizer, step=step, seconds=elapsed)
                 (out / "metrics.json").write_text(json.dumps({"config": asdict(cfg), **metrics}, indent=1))
                 tqdm.write(json.dumps({k: round(v, 4) for k, v in metrics.items()}))
@@ -251,7 +251,7 @@ def train(
             decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * elapsed / budget))
             for group in optimizer.param_groups:
                 group["lr"] = group["pace"] * cfg.learning_rate * min(1.0, (step + 1) / WARMUP) * decay
-            total, parts = losses(model, maps, cfg, details)
+            total, parts = losses(model, maps, cfg)
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -268,7 +268,7 @@ def main() -> None:
     parser.add_argument("--set", type=Path, required=True, help="range-of-motion set (data/rom_maps.py)")
     parser.add_argument("--val", type=Path, required=True, help="the same of the split val")
     parser.add_argument("--config", choices=sorted(CONFIGS), default="edge")
-    parser.add_argument("--minutes", type=float, default=70.0, help="training time in all, across resumed runs")
+    parser.add_argument("--minutes", type=float, default=30.0, help="training time in all, across resumed runs")
     parser.add_argument("--mappings", type=Path, help="folder of weights whose M and M' are taken over and frozen")
     parser.add_argument("--start", type=Path, help="run to go on from, on another set: its averaged networks")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints")

@@ -125,6 +125,17 @@ def test_correctives_need_all_their_shapes(rom: RangeOfMotion):
     assert 1 < 10 * np.linalg.norm(rom.combinations.fields, axis=2).max(axis=1).mean() < 5
 
 
+def test_every_activation_is_a_product_of_two_readings(rom: RangeOfMotion):
+    weights = np.random.default_rng(4).random((50, 52)).astype(np.float32)
+
+    def reading(part: tuple) -> np.ndarray:
+        columns, scale, shift = part
+        return scale * weights[:, columns].mean(axis=1) + shift
+
+    made = np.stack([reading(a) * reading(b) for a, b in rom.combinations.products()], axis=1)
+    np.testing.assert_allclose(made, rom.combinations.activations(weights), atol=1e-5)
+
+
 def test_contact_carries_over_only_near_contact():
     rest, own = np.full(3, 0.08), np.full((1, 3), 0.05)
     assert keep_contact(own, np.full((1, 3), 0.08), rest, rest) == pytest.approx(np.full((1, 3), -0.03))

@@ -17,11 +17,19 @@ from media2face.models.gnpfa.networks import GNPFA
 from media2face.onnx_export.shipped import shipped_mapping
 from media2face.runtime.errors import ConfigError
 from media2face.runtime.sessions import weights_folder
+from media2face.training import train_gnpfa
 from media2face.training.train_gnpfa import FaceMaps, evaluate, losses, start, train
 
 SMALL = replace(
     GNPFAConfig.edge(), height=48, width=64, encoder_channels=(4, 6, 8, 8), generator_channels=(4, 6, 8, 8), batch=4
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_gnpfa, "START", {"people": 400, "steps": 150})
+        yield
 
 
 @pytest.fixture(scope="module")
