@@ -203,8 +203,9 @@ def start_lips(lips: nn.Module, crowd: Crowd, space: Space, code: Tensor) -> Non
     lips.shared_rest.copy_(torch.from_numpy(rom.rest_gap))
     lips.shared.bias.copy_(space.rest @ gaps + lips.shared_rest)
     fit_linear(lips.rest, code, torch.from_numpy(crowd.landmarks[:, list(LIP_MARKS), 1]))
-    lips.bounds.copy_(torch.tensor([CLOSED_CM, OPEN_CM]))
-    lips.press.copy_(torch.tensor([PRESSURE, PRESSURE_LIMIT]))
+    known = {"closed": CLOSED_CM, "span": OPEN_CM - CLOSED_CM, "press": PRESSURE, "most": PRESSURE_LIMIT}
+    for name, value in known.items():
+        getattr(lips, name).fill_(value)
 
 
 def start_lids(lids: nn.Module, crowd: Crowd, space: Space, code: Tensor) -> None:
@@ -233,7 +234,9 @@ def start_lids(lids: nn.Module, crowd: Crowd, space: Space, code: Tensor) -> Non
     angles = torch.from_numpy(angles).flatten(1)
     lids.gaze.weight.copy_((space.back @ angles).T)
     lids.gaze.bias.copy_(space.rest @ angles)
-    lids.ball.copy_(torch.tensor([EYE_RADIUS + LID_CM, CORNEA_BULGE, np.radians(CORNEA_DEG)]))
+    known = {"radius": EYE_RADIUS + LID_CM, "cornea": CORNEA_BULGE, "narrow": np.radians(CORNEA_DEG) ** -2}
+    for name, value in known.items():
+        getattr(lids, name).fill_(value)
 
 
 def gate_pairs(gates: int) -> list[tuple[int, int]]:

@@ -17,9 +17,9 @@ from .config import GNPFAConfig
 class Lips(nn.Module):
     """Lips that the shared rig closes are closed on this face too; lips pressed into each other bulge forward.
 
-    Three pairs of points on the inner lips are watched. ``closed`` and ``free`` are the gaps of the shared rig up to
-    which lips count as closed, and from which on they are free; ``press`` is the bulge per cm of overlap, ``most`` the
-    overlap at which it saturates.
+    Three pairs of points on the inner lips are watched. ``closed`` is the gap of the shared rig up to which lips count
+    as closed, ``span`` how much further they are free; ``press`` is the bulge per cm of overlap, ``most`` the overlap
+    at which it saturates.
     """
 
     def __init__(self, cfg: GNPFAConfig) -> None:
@@ -30,8 +30,8 @@ class Lips(nn.Module):
         self.shared = nn.Linear(cfg.latent_dim, 3)
         self.rest = nn.Linear(cfg.identity_code + cfg.lengths, 6)
         self.shared_rest = nn.Parameter(torch.zeros(3))
-        self.bounds = nn.Parameter(torch.tensor([0.1, 0.4]))
-        self.press = nn.Parameter(torch.tensor([0.0, 1.0]))
+        self.closed, self.span = nn.Parameter(torch.tensor(0.1)), nn.Parameter(torch.tensor(0.3))
+        self.press, self.most = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(1.0))
 
     def forward(self, offsets: Tensor, z: Tensor, code: Tensor) -> Tensor:
         """offsets (B, 3, H, W), z (B, D), code (B or 1, C) -> offsets."""
@@ -41,11 +41,11 @@ class Lips(nn.Module):
         moved = F.linear(flat[:, 1], self.points)
         widening = moved[:, :3] - moved[:, 3:]
         shared = self.shared(z)
-        free = ((shared - self.bounds[0]) / (self.bounds[1] - self.bounds[0])).clamp(0.0, 1.0)
+        free = ((shared - self.closed) / self.span).clamp(0.0, 1.0)
         closed = 1.0 - free * free * (3.0 - 2.0 * free)
         close = closed * (widening - (shared - self.shared_rest))
         overlap = (rest.clamp_max(0.0) - (rest + widening - close)).clamp_min(0.0)
-        bulge = self.press[0] * self.press[1] * torch.tanh(overlap / self.press[1])
+        bulge = self.press * (self.most * torch.tanh(overlap / self.most))
         rise, forth = flat[:, 1] - close @ self.seal, flat[:, 2] + bulge @ self.seal.abs()
         return torch.stack([flat[:, 0], rise, forth], dim=1).unflatten(2, offsets.shape[-2:])
 
@@ -66,7 +66,8 @@ class Lids(nn.Module):
         self.gaps = nn.Linear(known, 2)
         self.centres = nn.Linear(known, 6)
         self.gaze = nn.Linear(cfg.latent_dim, 4)
-        self.ball = nn.Parameter(torch.tensor([1.5, 0.0, 0.35]))  # radius, bulge (cm) and its reach (radians)
+        self.radius, self.cornea = nn.Parameter(torch.tensor(1.5)), nn.Parameter(torch.tensor(0.0))
+        self.narrow = nn.Parameter(torch.tensor(8.0))  # how fast the bulge falls off, per radian squared
 
     def forward(self, offsets: Tensor, neutral: Tensor, z: Tensor, code: Tensor) -> Tensor:
         """offsets (B, 3, H, W), neutral (B or 1, 3, H, W) cm, z (B, D), code (B or 1, C) -> offsets."""
@@ -91,4 +92,4 @@ class Lids(nn.Module):
         length = (arm.square().sum(dim=1) + 1e-6).sqrt()
         u = 1.0 - along / length
         square = u * (2.0 + u * (1.0 / 3.0 + u * (4.0 / 45.0)))  # of the angle to the gaze
-        return self.ball[0] + self.ball[1] * torch.exp(-square / self.ball[2] ** 2) - length, length
+        return self.radius + self.cornea * torch.exp(-square * self.narrow) - length, length

@@ -46,7 +46,7 @@ def test_one_neutral_serves_many_frames():
     torch.manual_seed(0)
     model = GNPFA(SMALL).eval()
     for name, parameter in model.named_parameters():
-        if not name.endswith("spread"):
+        if not name.endswith(("spread", "span", "most")):
             torch.nn.init.normal_(parameter, std=0.1)
     neutral, z = torch.randn(1, 3, 16, 32), torch.randn(4, 12)
     with torch.no_grad():
@@ -160,8 +160,8 @@ def test_lips_close_where_the_shared_rig_closes_and_press_forward():
             parameter.zero_()
         lips.points[torch.arange(6), torch.arange(6)] = 1.0
         lips.seal[torch.arange(3), torch.arange(3)], lips.seal[torch.arange(3), torch.arange(3, 6)] = 0.5, -0.5
-        lips.bounds.copy_(torch.tensor([0.1, 0.4]))
-        lips.press.copy_(torch.tensor([0.3, 10.0]))
+        for name, value in {"closed": 0.1, "span": 0.3, "press": 0.3, "most": 10.0}.items():
+            getattr(lips, name).fill_(value)
         lips.rest.bias[:3] = 0.2
         lips.shared_rest.fill_(0.2)
         lips.shared.bias.fill_(0.05)  # the shared rig closes by 0.15
@@ -186,7 +186,7 @@ def test_skin_slides_over_the_eyeball_and_lids_do_not_cross():
             parameter.zero_()
         lids.around[0, :4] = 1.0
         lids.arms[2, :4] = torch.tensor([2.0, 1.6, 1.4, 3.0])  # the third lies 0.1 deep at rest and may stay so
-        lids.ball.copy_(torch.tensor([1.5, 0.0, 0.35]))
+        lids.radius.fill_(1.5)
         lids.points[0, 10], lids.blinks[0, 512 + 10] = 1.0, 1.0
         lids.gaps.bias.fill_(0.2)
         inwards = torch.zeros(1, 3, 16, 32)
