@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,9 @@ EXAMPLES = """examples:
   media2face animate speech.wav --identity sample:3 -o anna.mp4 -o anna.glb
   media2face animate speech.wav --identity my_face.obj -o me.usd
   media2face animate speech.wav --template my_avatar.glb -o talking.glb
+  media2face animate speech.wav --style "0:happy 2.5~0.8:sad" --keyframe 1.5=smile.png -o face.mp4
+  media2face animate hello.wav news.wav --style cheerful --style serious -o both.glb
+  media2face animate speech.wav --quality --steps 50 -o face.npz
   media2face animate speech.wav -o face.mcap && media2face replay face.mcap
 
 outputs, by suffix (docs/files.md has units, axes and who opens them):
@@ -29,15 +33,34 @@ outputs, by suffix (docs/files.md has units, axes and who opens them):
   .bvh           neck and head as a skeleton's motion
   .mcap          the topics themselves, for Foxglove, ros2 bag and media2face replay"""
 
+SETTINGS = {
+    "guidance_audio": "s_A of equation 9, -5 to 10: how strongly speech acts beyond a motion of no speech",
+    "guidance_style": "s_P of equation 9, -5 to 10: how strongly the style acts",
+    "temperature": "scale of the noise, 0 to 2; 0 is the most likely motion",
+    "mouth_temperature": "the same along the directions that move jaw and mouth, 0 to 2",
+    "eye_temperature": "the same along those of lids and gaze, 0 to 4",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("speech", type=Path, metavar="SPEECH", help="WAV, FLAC, OGG/Opus or MP3; any rate, mono or not")
+    parser.add_argument(
+        "speech", type=Path, nargs="+", metavar="SPEECH",
+        help="WAV, FLAC, OGG/Opus or MP3; any rate, mono or not; several are spoken one after another, without a jump",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, action="append", required=True, metavar="FILE", help="repeatable")
     style = parser.add_mutually_exclusive_group()
-    style.add_argument("--style", metavar="TEXT", help="how to speak, in words (default: neutral)")
+    style.add_argument(
+        "--style", metavar="TEXT", action="append",
+        help="how to speak, in words, or as a timeline such as '0:happy 2.5~0.8:sad' (sad from 2.5 s, easing in over "
+        "0.8 s); once, or once for each SPEECH (default: neutral)",
+    )  # fmt: skip
     style.add_argument("--style-image", type=Path, metavar="FILE", help="how to speak, as a picture of a face or emoji")
     parser.add_argument("--strength", type=float, default=1.0, help="of the style: 0 none, 1 as said, up to 3")
+    parser.add_argument(
+        "--keyframe", action="append", default=[], metavar="TIME=FACE",
+        help="a face to pass through at TIME (s): a picture, .json or .csv weights, or clip.npz@TIME; repeatable",
+    )  # fmt: skip
     parser.add_argument("--seed", type=_seed, default=0, help="another seed, another motion that fits (default: 0)")
     parser.add_argument(
         "--identity",
@@ -53,37 +76,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="denoiser", metavar="NAME", help="weights of the motion (default: denoiser)")
     parser.add_argument("--provider", default="auto", choices=("auto", "cpu", "cuda", "tensorrt"))
 
+    sampling = parser.add_argument_group("sampling (docs/editing.md)")
+    sampling.add_argument("--quality", action="store_true", help="overlapped denoising: slower, hears what comes")
+    sampling.add_argument("--steps", type=int, metavar="N", help="DDIM steps, 1 to 500 (default: 25 with --quality)")
+    for name, what in SETTINGS.items():
+        sampling.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=what)
+
 
 def run(options: argparse.Namespace) -> int:
     """Check everything that can be checked first, then animate and write."""
     from tqdm import tqdm
 
     from media2face.bodies import check_output, export
-    from media2face.runtime.audio_io import AudioFile
-    from media2face.runtime.clock import SAMPLE_RATE
     from media2face.runtime.engine import EngineModels
     from media2face.runtime.errors import ConfigError
     from media2face.runtime.identity import identity_of
-    from media2face.runtime.offline import animate
+    from media2face.runtime.offline import animate_clips
 
     for path in options.output:
         check_output(path)
-        if path.resolve() == options.speech.resolve():
+        if any(path.resolve() == speech.resolve() for speech in options.speech):
             raise ConfigError(f"the output {path} is the speech itself: choose another name")
         if options.identity and path.resolve() == Path(options.identity).resolve():
             raise ConfigError(f"the output {path} is the identity itself: choose another name")
     if options.template:
         _check_template(options)
-    with AudioFile(options.speech) as source:
-        seconds = source.expected / SAMPLE_RATE if source.expected else None
+    config = _config(options)
+    durations = _durations(options)
     models = EngineModels.load(providers=options.provider, model=options.model)
     neutral = identity_of(options.identity, models.decoder.rig) if options.identity else None
-    style = models.style.encode_image(options.style_image) if options.style_image else options.style
+    clips = _clips(options, models, durations)
     began = time.perf_counter()
-    with tqdm(total=seconds and round(seconds, 1), desc="animate", unit="s", disable=None) as bar:
-        performance = animate(
-            options.speech, style, options.strength, options.seed, models, progress=partial(_advance, bar)
-        )
+    seconds = None if None in durations else round(sum(durations), 1)
+    with tqdm(total=seconds, desc="animate", unit="s", disable=None) as bar:
+        performance = animate_clips(clips, options.seed, models, config, partial(_advance, bar))
     frames, took = len(performance.weights), time.perf_counter() - began
     print(f"{frames} frames of {frames / performance.fps:.1f} s in {took:.1f} s ({frames / took:.0f} frames/s)")
     for path in options.output:
@@ -93,6 +119,59 @@ def run(options: argparse.Namespace) -> int:
             export(performance, path, decoder=models.decoder, progress=progress, neutral=neutral, template=template)
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
+
+
+def _config(options: argparse.Namespace):
+    """Sampling settings from the options."""
+    from media2face.runtime.motion import SamplerConfig
+    from media2face.runtime.overlapped import QualityConfig
+
+    given = {name: getattr(options, name) for name in ("steps", *SETTINGS)}
+    kind = QualityConfig if options.quality else SamplerConfig
+    return kind(**{name: value for name, value in given.items() if value is not None})
+
+
+def _durations(options: argparse.Namespace) -> list[float | None]:
+    """Of each speech, s; None where its header does not say. Styles and keyframes are held against them."""
+    from media2face.runtime.errors import ConfigError
+    from media2face.runtime.offline import Clip
+    from media2face.runtime.timeline import is_timeline
+
+    styles, clips = options.style or [], len(options.speech)
+    if len(styles) not in (0, 1, clips):
+        raise ConfigError(f"expected one --style, or one for each of the {clips} recordings, got {len(styles)}")
+    if clips > 1 and len(styles) == 1 and is_timeline(styles[0]):
+        raise ConfigError("a style timeline belongs to one recording: give one --style for each")
+    made = [Clip(path, style) for path, style in zip(options.speech, _each(styles, clips), strict=True)]
+    for clip in made:
+        clip.prompts()
+    return [clip.duration for clip in made]
+
+
+def _clips(options: argparse.Namespace, models, durations: list[float | None]) -> list:
+    """The clips, each with its style and the keyframes that lie in it; their times count from the first one's start."""
+    from media2face.runtime.errors import ConfigError
+    from media2face.runtime.keyframes import check_keyframes, read_keyframe
+    from media2face.runtime.offline import Clip
+
+    keys = [read_keyframe(text, models.decoder) for text in options.keyframe]
+    if keys and len(durations) > 1 and None in durations:
+        raise ConfigError("keyframes over several recordings need formats that tell their length, such as WAV or FLAC")
+    total = None if None in durations else sum(durations)
+    check_keyframes(keys, total)
+    picture = models.style.encode_image(options.style_image) if options.style_image else None
+    clips, start = [], 0.0
+    styles = _each(options.style or [], len(durations))
+    for i, (path, style, seconds) in enumerate(zip(options.speech, styles, durations, strict=True)):
+        end = start + seconds if i + 1 < len(durations) else float("inf")
+        mine = [replace(key, time=key.time - start) for key in keys if start <= key.time < end]
+        clips.append(Clip(path, picture or style, options.strength, mine))
+        start = end
+    return clips
+
+
+def _each(styles: list[str], clips: int) -> list[str | None]:
+    return styles if len(styles) == clips else (styles or [None]) * clips
 
 
 def _check_template(options: argparse.Namespace) -> None:

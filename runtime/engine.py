@@ -18,8 +18,10 @@ import numpy as np
 from .clock import FPS
 from .decoder import FaceDecoder
 from .errors import InputError
+from .keyframes import key_latent
+from .motion import MotionFrame, SamplerConfig
 from .rotation import quaternions_from_rotvecs
-from .sampler import MotionFrame, MotionSampler, SamplerConfig
+from .sampler import MotionSampler
 from .speech import SpeechEncoder
 from .style import StyleEmbedding, StyleEncoder
 
@@ -140,10 +142,19 @@ class AvatarEngine:
         vector = None if style is None else style.vector
         return self.sampler.set_style(vector, strength, at_frame, ramp) / FPS
 
-    def add_keyframe(self, time: float, weights: np.ndarray) -> None:
-        """Show these 52 weights (ARKIT_NAMES order) at audio time ``time``, s; the head rests there."""
-        latent = self.models.decoder.latents(np.asarray(weights, np.float32)[None])[0]
-        self.sampler.add_keyframe(round(time * FPS), latent)
+    def add_keyframe(
+        self, time: float, weights: np.ndarray, rotvec: np.ndarray | None = None, translation: np.ndarray | None = None
+    ) -> None:
+        """Pass through these 52 weights (ARKIT_NAMES order) at audio time ``time``, s.
+
+        Args:
+            rotvec, translation: (3,) of the head, rad and m; None leaves it free.
+
+        Raises:
+            InputError: see :meth:`.SamplerStream.add_keyframe`.
+        """
+        latent = key_latent(self.models.decoder, weights)
+        self.sampler.add_keyframe(round(time * FPS), latent, rotvec, translation)
 
     def interrupt(self) -> list[Frame]:
         """Stop this utterance (barge-in); the frames that ease to rest, under a higher revision."""
@@ -162,12 +173,19 @@ class AvatarEngine:
             self.sampler.accept_features(first, features)
 
     def _decode(self, motion: list[MotionFrame]) -> list[Frame]:
-        if not motion:
-            return []
-        weights = self.models.decoder.weights(np.stack([m.latent for m in motion]))
-        rotations = quaternions_from_rotvecs(np.stack([m.head_rotvec for m in motion]), self._last_quaternion)
-        self._last_quaternion = rotations[-1]
-        return [
-            Frame(m.index, m.revision, m.latent, w, q, m.head_translation)
-            for m, w, q in zip(motion, weights, rotations, strict=True)
-        ]
+        frames = decode_motion(self.models.decoder, motion, self._last_quaternion)
+        if frames:
+            self._last_quaternion = frames[-1].head_rotation
+        return frames
+
+
+def decode_motion(decoder: FaceDecoder, motion: list[MotionFrame], before: np.ndarray | None = None) -> list[Frame]:
+    """Head motion as faces; ``before`` is the quaternion of the frame ahead of it, whose sign the next ones keep."""
+    if not motion:
+        return []
+    weights = decoder.weights(np.stack([m.latent for m in motion]))
+    rotations = quaternions_from_rotvecs(np.stack([m.head_rotvec for m in motion]), before)
+    return [
+        Frame(m.index, m.revision, m.latent, w, q, m.head_translation)
+        for m, w, q in zip(motion, weights, rotations, strict=True)
+    ]

@@ -242,7 +242,7 @@ class LiveMotion:
         self._features_end = self._feature0
         self._recent.clear()
         self.stream = self._sampler.stream(self._seed)
-        self.stream.set_steps(self.steps)
+        self.stream.adjust(steps=self.steps)
         if self._style:
             self.stream.set_style(self._style.vector, self._style.strength, ramp_s=0.0)
         mine = [c for c in self._later if c.utterance == self._current]
@@ -307,7 +307,7 @@ class LiveMotion:
             self.counts["hops with fewer steps"] += 1
         if steps != self.steps:
             self.steps = steps
-            self.stream.set_steps(steps)
+            self.stream.adjust(steps=steps)
         if margin < -HOPELESS_NS and ready > 1:
             self._catch_up(now)
 

@@ -1,4 +1,4 @@
-"""What the motion sampler is set by, what it follows, and what it gives: settings, styles, keyframes and frames."""
+"""What the motion sampler is set by, what it follows, and what it gives: settings, styles and frames."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class SamplerConfig:
     hop: int = 2  # frames given out together: 67 ms
     lookahead: int = 2  # frames sampled beyond the hop, so that it already turns towards what comes
     past: int = 32  # frames held fixed
+    reach: int = 15  # frames beyond the hop in which a keyframe is seen coming: the window is widened up to it
 
     # sampling
     steps: int = 4  # DDIM steps a hop
@@ -32,9 +33,9 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 200), ("steps", 1, 500), ("temperature", 0.0, 2.0),
-            ("mouth_temperature", 0.0, 2.0), ("eye_temperature", 0.0, 4.0), ("guidance_style", -5.0, 10.0),
-            ("guidance_audio", -5.0, 10.0),
+            ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 100), ("reach", 0, 60), ("steps", 1, 500),
+            ("temperature", 0.0, 2.0), ("mouth_temperature", 0.0, 2.0), ("eye_temperature", 0.0, 4.0),
+            ("guidance_style", -5.0, 10.0), ("guidance_audio", -5.0, 10.0),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -64,20 +65,6 @@ class Style:
     start: int = 0
     ramp: int = 1
 
-    def share(self, frame: int) -> float:
-        """How far the style has eased in at ``frame``, 0 to 1."""
-        return float(np.clip((frame - self.start + 1) / max(self.ramp, 1), 0.0, 1.0))
-
-
-@dataclass
-class Key:
-    """A state (D,), standardised, to be shown at ``frame``; neighbours within ``reach`` frames ease towards it."""
-
-    frame: int
-    state: np.ndarray
-    reach: int
-
-    def share(self, frames: np.ndarray) -> np.ndarray:
-        """How much of the key shows at each of ``frames``, (n, 1) in [0, 1]."""
-        near = np.clip(1.0 - np.abs(frames - self.frame) / self.reach, 0.0, 1.0)
-        return (0.5 - 0.5 * np.cos(np.pi * near)).astype(np.float32)[:, None]
+    def shares(self, frames: np.ndarray) -> np.ndarray:
+        """How far the style has eased in at each of ``frames``, (n,) in [0, 1]."""
+        return np.clip((frames - self.start + 1) / max(self.ramp, 1), 0.0, 1.0).astype(np.float32)

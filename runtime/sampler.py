@@ -1,26 +1,31 @@
 """The motion sampler: speech features and style in, head motion (expression latent and head pose) out, hop by hop.
 
-Each hop samples a few frames by DDIM, with the motion already given out held fixed as the window's past. Windows, noise
-and features are indexed by absolute frame, so any arrival of the input gives the same motion (Media2Face section 4.1;
-holding the past fixed is the temporal inpainting of section 4.2).
+Each hop samples a few frames by DDIM, with the motion already given out held fixed as the window's past, and keyframes
+ahead held fixed as well. Windows, noise and features are indexed by absolute frame, so any arrival of the input gives
+the same motion (Media2Face section 4.1; holding frames fixed is the temporal inpainting of section 4.2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from .clock import FPS, features_needed, frame_count, interpolate_features
+from .clock import FPS, frame_count
+from .conditions import FeatureBuffer, StyleTrack
 from .errors import InputError
-from .motion import Key, MotionFrame, SamplerConfig, Style
+from .guidance import guided
+from .inpainting import Key, KeyTrack
+from .motion import MotionFrame, SamplerConfig
 from .schedulers import DDIMScheduler
 from .sessions import load_model, require
 
 REWIND = 32
 """Frames behind the newest that a style change or an interrupt may still replace."""
+KEY_REACH_S = 0.27
+"""How long the motion takes to arrive at a keyframe, and to leave it."""
 
 
 class MotionSampler:
@@ -69,28 +74,52 @@ class MotionSampler:
         """Open one utterance; ``seed`` chooses among the motions that fit it."""
         return SamplerStream(self, seed, config or self.config)
 
-    def predict(
-        self, x: np.ndarray, t: np.ndarray, audio: np.ndarray, style: np.ndarray | None, config: SamplerConfig,
-        strength: float = 1.0,
-    ) -> np.ndarray:  # fmt: skip
-        """Guided prediction of the clean states, equation 9: (T, D) from x (T, D), t (T,), audio (T, A), style (P,)."""
-        s_p = config.guidance_style * strength
-        s_a = config.guidance_audio + config.guidance_style * (1.0 - strength)
-        branches = [(w, *on) for w, on in ((1.0 - s_a - s_p, (0, 0)), (s_a, (1, 0)), (s_p, (1, 1))) if abs(w) > 1e-6]
-        weights = np.array([b[0] for b in branches], np.float32)
-        n = len(branches)
-        vector = self.neutral_style if style is None else style
-        clean = self.model.run(
-            {
-                "x": np.broadcast_to(x, (n, *x.shape)).copy(),
-                "t": np.broadcast_to(t, (n, *t.shape)).astype(np.int64),
-                "audio": np.broadcast_to(audio, (n, *audio.shape)).astype(np.float32),
-                "style": np.broadcast_to(vector, (n, len(vector))).astype(np.float32),
-                "has_audio": np.array([b[1] for b in branches], np.float32),
-                "has_style": np.array([b[2] for b in branches], np.float32),
-            }
-        )["clean"]
-        return np.tensordot(weights, clean, axes=1)
+    def noise(self, seed: int, frames: np.ndarray, config: SamplerConfig) -> np.ndarray:
+        """Noise (T, D) of each frame, a function of seed and absolute frame alone, with each region's temperature."""
+        dim = len(self.rest)
+        rows = [np.random.Generator(np.random.Philox(key=[seed, int(k)])).standard_normal(dim) for k in frames]
+        white = np.stack(rows).astype(np.float32)
+        noise = config.temperature * white
+        z = white[:, : self.latent_dim]
+        for axes, own in ((self.axes["mouth"], config.mouth_temperature), (self.axes["eyes"], config.eye_temperature)):
+            noise[:, : self.latent_dim] += (own - config.temperature) * (z @ axes.T @ axes)
+        return noise
+
+    def key(
+        self, frame: int, latent: np.ndarray, rotvec: np.ndarray | None = None, translation: np.ndarray | None = None,
+        before: int | None = None, after: int | None = None,
+    ) -> Key:  # fmt: skip
+        """A keyframe of this model's states; without ``rotvec`` and ``translation`` the head is free.
+
+        Args:
+            frame: absolute index.
+            latent: (latent_dim,) GNPFA latent.
+            rotvec: (3,) rad.
+            translation: (3,) m.
+            before, after: frames over which the motion arrives and leaves (default: :data:`KEY_REACH_S`).
+
+        Raises:
+            InputError: if a shape is wrong or a value is not finite.
+        """
+        latent = np.asarray(latent, np.float32)
+        if latent.shape != (self.latent_dim,) or not np.isfinite(latent).all():
+            raise InputError(f"expected a finite latent ({self.latent_dim},), got shape {latent.shape}")
+        parts, free = [latent], [np.zeros(self.latent_dim, bool)]
+        for name, part in (("rotation vector", rotvec), ("translation", translation)):
+            free.append(np.full(3, part is None))
+            parts.append(np.zeros(3, np.float32) if part is None else np.asarray(part, np.float32))
+            if parts[-1].shape != (3,) or not np.isfinite(parts[-1]).all():
+                raise InputError(f"expected a finite {name} (3,) for the keyframe, got shape {parts[-1].shape}")
+        state = (np.concatenate(parts) - self.mean) / self.std
+        reach = round(KEY_REACH_S * FPS)
+        arrive, leave = (max(reach if n is None else n, 1) for n in (before, after))
+        return Key(frame, state.astype(np.float32), np.concatenate(free), arrive, leave)
+
+    def frames(self, first: int, revision: int, states: np.ndarray) -> list[MotionFrame]:
+        """Standardised states (n, D) as frames from ``first`` on."""
+        z = self.latent_dim
+        plain = states * self.std + self.mean
+        return [MotionFrame(first + i, revision, s[:z], s[z : z + 3], s[z + 3 : z + 6]) for i, s in enumerate(plain)]
 
 
 @dataclass
@@ -98,19 +127,17 @@ class SamplerStream:
     """The sampling state of one utterance.
 
     Verbs: :meth:`accept_features`, :meth:`input_finished`, :meth:`frames_ready`, :meth:`set_style`,
-    :meth:`add_keyframe`, :meth:`interrupt`, :meth:`reset`.
+    :meth:`add_keyframe`, :meth:`interrupt`, :meth:`go_on_from`, :meth:`reset`.
     """
 
     sampler: MotionSampler
     seed: int
     config: SamplerConfig
-    gaps: int = 0
-    """Feature frames that never came and were filled by holding the last."""
     revision: int = 0
     """Counts changes of style, keyframes and interrupts; frames carry the one they were made under."""
-    _styles: list[Style] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.styles = StyleTrack(self.sampler.neutral_style)
         self.reset()
 
     def reset(self) -> None:
@@ -118,12 +145,11 @@ class SamplerStream:
         self.next_frame = 0
         self.total_frames: int | None = None
         self.interrupted = False
-        self._features = np.zeros((0, self.sampler.audio_dim), np.float32)
-        self._first_feature = 0
+        self.features = FeatureBuffer(self.sampler.audio_dim)
+        self.keys = KeyTrack()
+        self.styles.restart()
         self._history = np.tile(self.sampler.rest, (self.config.past + REWIND, 1))
         self._rewindable = REWIND
-        self._keys: list[Key] = []
-        self._styles = [replace(s, start=-(10**6), ramp=1) for s in self._styles[-1:]]
         self._scheduler = DDIMScheduler(self.sampler.train_steps)
         self._scheduler.set_timesteps(self.config.steps)
 
@@ -132,34 +158,45 @@ class SamplerStream:
         """Whether the last frame of the utterance has been given out."""
         return self.interrupted or (self.total_frames is not None and self.next_frame >= self.total_frames)
 
-    def set_steps(self, steps: int) -> None:
-        """Change the DDIM steps of the hops to come (load shedding)."""
-        self.config = replace(self.config, steps=steps)
-        self._scheduler.set_timesteps(steps)
+    @property
+    def gaps(self) -> int:
+        """Feature frames that never came and were filled by holding the last."""
+        return self.features.gaps
 
-    def accept_features(self, first_index: int, features: np.ndarray) -> None:
-        """Take consecutive speech features (n, A); what was already there is ignored, a gap is filled and counted.
+    def adjust(self, **settings: float) -> None:
+        """Change settings of the hops to come: steps, temperatures, guidance.
 
         Raises:
-            InputError: if the shape is wrong, values are not finite, or the gap is longer than ten seconds.
+            ConfigError: if a value is out of its range, or there are more steps than the model was trained with.
         """
-        features = np.asarray(features, np.float32)
-        if features.ndim != 2 or features.shape[1] != self.sampler.audio_dim:
-            raise InputError(f"expected speech features (n, {self.sampler.audio_dim}), got {features.shape}")
-        if not np.isfinite(features).all():
-            raise InputError("speech features hold NaN or infinite values: check the speech encoder's input")
-        end = self._first_feature + len(self._features)
-        missing = first_index - end
-        if missing > 500:
-            raise InputError(f"speech features jump from {end} to {first_index}: start a new utterance instead")
-        if missing > 0:
-            held = self._features[-1] if len(self._features) else np.zeros(features.shape[1], np.float32)
-            self._features = np.concatenate([self._features, np.tile(held, (missing, 1))])
-            self.gaps += missing
-        elif missing < 0:
-            features = features[-missing:]
-        if len(features):
-            self._features = np.concatenate([self._features, features])
+        config = replace(self.config, **settings)
+        if config.steps != self.config.steps:
+            self._scheduler.set_timesteps(config.steps)
+        self.config = config
+
+    def go_on_from(self, states: np.ndarray) -> None:
+        """Start where another motion ended: ``states`` (n, D), standardised, lie before frame 0.
+
+        Raises:
+            InputError: if frames were given out already.
+        """
+        if self.next_frame:
+            raise InputError("a motion can be gone on from before frame 0 only")
+        n = self.config.past + REWIND
+        first = states[:1] if len(states) else self.sampler.rest[None]
+        self._history = np.concatenate([np.repeat(first, max(n - len(states), 0), axis=0), states[-n:]])
+
+    def states_before(self, frame: int) -> np.ndarray:
+        """The motion (n, D) up to ``frame``, standardised; beyond what was sampled it holds."""
+        ahead = frame - self.next_frame
+        if ahead >= 0:
+            held = np.repeat(self._history[-1:], min(ahead, len(self._history)), axis=0)
+            return np.concatenate([self._history, held])
+        return self._history[: max(len(self._history) + ahead, 1)]
+
+    def accept_features(self, first_index: int, features: np.ndarray) -> None:
+        """Take consecutive speech features (n, A), see :meth:`.FeatureBuffer.accept`."""
+        self.features.accept(first_index, features)
 
     def input_finished(self, samples: int) -> None:
         """No more speech: the utterance had ``samples`` samples at 16 kHz."""
@@ -188,46 +225,33 @@ class SamplerStream:
         Raises:
             InputError: if the vector's shape is wrong, or strength or ramp is out of range.
         """
-        vector = self.sampler.neutral_style if vector is None else np.asarray(vector, np.float32)
-        if vector.shape != (self.sampler.style_dim,) or not np.isfinite(vector).all():
-            raise InputError(f"expected a finite style embedding ({self.sampler.style_dim},), got shape {vector.shape}")
-        if not 0.0 <= strength <= 3.0:
-            raise InputError(f"style strength must lie within 0 and 3, got {strength}")
-        if not 0.0 <= ramp_s <= 60.0:
-            raise InputError(f"a style's ramp must lie within 0 and 60 s, got {ramp_s}")
+        self.styles.check(vector, strength, ramp_s)
         wanted = self.next_frame if at_frame is None else at_frame
         start = wanted if wanted >= self.next_frame else self._rewind(wanted)
         self.revision += 1
-        self._styles = [s for s in self._styles if s.start < start]
-        self._styles.append(Style(vector, strength, start, max(round(ramp_s * FPS), 1)))
+        self.styles.set(vector, strength, start, ramp_s)
         return start
 
     def add_keyframe(
         self, frame: int, latent: np.ndarray, rotvec: np.ndarray | None = None, translation: np.ndarray | None = None,
-        reach_s: float = 0.27,
+        replace_old: bool = False,
     ) -> None:  # fmt: skip
-        """Make frame ``frame`` show the given state; its neighbours ease towards it over ``reach_s`` seconds.
+        """Pass through a face at ``frame``, see :meth:`MotionSampler.key`; one that is near is arrived at in time.
 
         Raises:
-            InputError: if the frame is already out or a shape is wrong.
+            InputError: if the frame is already out or beyond the end, there is a key already (unless
+                ``replace_old``), or a shape is wrong.
         """
         if frame < self.next_frame:
             raise InputError(f"a keyframe must lie ahead: frame {frame} was asked for, {self.next_frame} is next")
-        latent = np.asarray(latent, np.float32)
-        if latent.shape != (self.sampler.latent_dim,) or not np.isfinite(latent).all():
-            raise InputError(f"expected a finite latent ({self.sampler.latent_dim},), got shape {latent.shape}")
-        rest = self.sampler.rest * self.sampler.std + self.sampler.mean
-        state = np.concatenate(
-            [
-                latent,
-                rest[-6:-3] if rotvec is None else np.asarray(rotvec, np.float32),
-                rest[-3:] if translation is None else np.asarray(translation, np.float32),
-            ]
-        )
-        if state.shape != self.sampler.rest.shape or not np.isfinite(state).all():
-            raise InputError("expected a finite rotation vector (3,) and translation (3,) for the keyframe")
+        if self.total_frames is not None and frame >= self.total_frames:
+            raise InputError(
+                f"a keyframe lies beyond the end: frame {frame} was asked for, the speech has {self.total_frames}"
+            )
+        ahead = frame - self.next_frame + 1
+        key = self.sampler.key(frame, latent, rotvec, translation, min(round(KEY_REACH_S * FPS), ahead))
+        self.keys.add(key, replace_old)
         self.revision += 1
-        self._keys.append(Key(frame, (state - self.sampler.mean) / self.sampler.std, max(round(reach_s * FPS), 1)))
 
     def interrupt(self, at_frame: int | None = None, ease_s: float = 0.2) -> list[MotionFrame]:
         """Barge-in: stop this utterance and return the frames, of a higher revision, that ease to rest."""
@@ -237,78 +261,51 @@ class SamplerStream:
         share = (0.5 - 0.5 * np.cos(np.pi * np.arange(1, n + 1) / n)).astype(np.float32)[:, None]
         states = (1.0 - share) * self._history[-1] + share * self.sampler.rest
         self._push(states)
-        frames = self._frames(start, states)
         self.next_frame = start + n
         self.interrupted = True
-        return frames
+        return self.sampler.frames(start, self.revision, states)
 
     # ------------------------------------------------------------------------------------------------ inside
 
     def _hop_ready(self) -> bool:
-        last = self.next_frame + self.config.hop + self.config.lookahead - 1
-        have = self._first_feature + len(self._features)
         if self.total_frames is not None:
-            return have > 0
-        return features_needed(last) <= have
-
-    def _audio(self, frames: np.ndarray) -> np.ndarray:
-        short = features_needed(int(frames[-1])) - (self._first_feature + len(self._features))
-        if short > 0:  # beyond the end of a finished utterance
-            self._features = np.concatenate([self._features, np.tile(self._features[-1], (short, 1))])
-        return interpolate_features(self._features, self._first_feature, frames)
-
-    def _noise(self, frames: np.ndarray) -> np.ndarray:
-        """Noise of each frame, a function of seed and absolute frame alone, with each region's temperature."""
-        dim, config = len(self.sampler.rest), self.config
-        rows = [np.random.Generator(np.random.Philox(key=[self.seed, int(k)])).standard_normal(dim) for k in frames]
-        white = np.stack(rows).astype(np.float32)
-        noise = config.temperature * white
-        z = white[:, : self.sampler.latent_dim]
-        for axes, own in ((self.sampler.axes["mouth"], config.mouth_temperature),
-                          (self.sampler.axes["eyes"], config.eye_temperature)):  # fmt: skip
-            noise[:, : self.sampler.latent_dim] += (own - config.temperature) * (z @ axes.T @ axes)
-        return noise
-
-    def _style_at(self, frame: int) -> tuple[np.ndarray | None, float]:
-        vector, strength = self.sampler.neutral_style, 1.0
-        for style in self._styles:
-            share = style.share(frame)
-            vector = (1.0 - share) * vector + share * style.vector
-            strength = (1.0 - share) * strength + share * style.strength
-        return vector, strength
+            return len(self.features) > 0
+        return self.features.ready(self.next_frame + self.config.hop + self.config.lookahead - 1)
 
     def _hop(self) -> list[MotionFrame]:
         config, first = self.config, self.next_frame
-        unknown = np.arange(first, first + config.hop + config.lookahead)
-        frames = np.arange(first - config.past, unknown[-1] + 1)
-        audio = self._audio(frames)
-        style, strength = self._style_at(first)
+        heard = first + config.hop + config.lookahead - 1  # beyond, where a window is widened, its features are held
+        key = self.keys.next_after(first)
+        end = max(heard, key) if key is not None and key < first + config.hop + config.reach else heard
+        unknown = np.arange(first, end + 1)
+        frames = np.arange(first - config.past, end + 1)
+        audio = self.features.read(np.minimum(frames, heard))
+        styles = self.styles.mix(np.minimum(frames, heard).clip(min=first), blend_short=True)
         past = self._history[-config.past :]
-        x = self._noise(unknown)
+        mask = self.keys.mask(unknown, past[-1])
+        x, clean = self.sampler.noise(self.seed, unknown, config), None
         for t in self._scheduler.timesteps:
-            times = np.where(frames < first, 0, t)
-            clean = self.sampler.predict(np.concatenate([past, x]), times, audio, style, config, strength)
-            x = self._scheduler.step(clean[config.past :], int(t), x)
+            times = np.full(len(unknown), t)
+            if mask:
+                x, times = mask.enter(x, times, clean)
+            window, times = np.concatenate([past, x]), np.concatenate([np.zeros(config.past, np.int64), times])
+            made = guided(self.sampler.model, window[None], times[None], audio[None], [styles], config)
+            clean = made[0, config.past :]
+            clean = mask.pull(clean) if mask else clean
+            x = self._scheduler.step(clean, int(t), x)
         count = config.hop if self.total_frames is None else min(config.hop, self.total_frames - first)
         states = x[:count]
-        for key in self._keys:
-            share = key.share(unknown[:count])
-            states = (1.0 - share) * states + share * key.state
         self._push(states)
         self.next_frame = first + count
-        self._forget()
-        return self._frames(first, states)
+        oldest = self.next_frame - config.past - REWIND
+        self.features.forget(oldest)
+        self.keys.forget(self.next_frame - REWIND)
+        self.styles.forget(oldest)
+        return self.sampler.frames(first, self.revision, states)
 
     def _push(self, states: np.ndarray) -> None:
         self._history = np.concatenate([self._history, states])[-(self.config.past + REWIND) :]
         self._rewindable = min(self._rewindable + len(states), REWIND)
-
-    def _frames(self, first: int, states: np.ndarray) -> list[MotionFrame]:
-        z = self.sampler.latent_dim
-        plain = states * self.sampler.std + self.sampler.mean
-        return [
-            MotionFrame(first + i, self.revision, s[:z], s[z : z + 3], s[z + 3 : z + 6]) for i, s in enumerate(plain)
-        ]
 
     def _rewind(self, frame: int) -> int:
         """Take frames back to ``frame`` or as far as possible, on the grid of hops; the frame to go on with."""
@@ -317,16 +314,7 @@ class SamplerStream:
         back = self.next_frame - target
         if back <= 0:
             return self.next_frame
-        self._history = np.concatenate([np.tile(self.sampler.rest, (back, 1)), self._history[:-back]])
+        self._history = np.concatenate([np.repeat(self._history[:1], back, axis=0), self._history[:-back]])
         self.next_frame = target
         self._rewindable -= back
         return target
-
-    def _forget(self) -> None:
-        """Drop features that no window, even a rewound one, will read again; keep the first for frames before 0."""
-        oldest = self.next_frame - self.config.past - REWIND
-        surplus = features_needed(oldest) - 4 - self._first_feature
-        if oldest > 0 and surplus > 0:
-            self._features = self._features[surplus:]
-            self._first_feature += surplus
-        self._keys = [k for k in self._keys if k.frame + k.reach >= self.next_frame]

@@ -101,18 +101,6 @@ def test_rewinding_twice_never_reads_forgotten_frames(sampler, features):
     assert second >= first - 2
 
 
-def test_a_keyframe_is_hit_and_joined(sampler, features):
-    plain = run(sampler.stream(0), features, [])
-    stream = sampler.stream(0)
-    key = plain[40].latent + 1.0
-    stream.add_keyframe(40, key)
-    keyed = run(stream, features, [])
-    np.testing.assert_allclose(keyed[40].latent, key, atol=1e-4)
-    np.testing.assert_allclose(keyed[20].latent, plain[20].latent, atol=1e-5)
-    with pytest.raises(InputError, match="ahead"):
-        stream.add_keyframe(10, key)
-
-
 def test_interrupt_eases_to_rest(sampler, features):
     stream = sampler.stream(0)
     stream.accept_features(0, features)
@@ -133,10 +121,55 @@ def test_memory_of_a_long_utterance_is_bounded(sampler):
     for i in range(40):
         stream.accept_features(50 * i, block)
         stream.frames_ready()
-    assert len(stream._features) < 250
+    assert len(stream.features) < 250
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"steps": 10_000}, {"hop": 0}, {"temperature": -1}, {"past": 1000}])
+def test_guidance_changes_with_the_next_hop_and_only_from_there(sampler, features):
+    """s_A and s_P are read hop by hop: what was sampled before stays."""
+    vector = np.eye(sampler.style_dim, dtype=np.float32)[0]
+    plain, turned = sampler.stream(0), sampler.stream(0)
+    for stream in (plain, turned):
+        stream.set_style(vector)
+        stream.accept_features(0, features)
+        stream.input_finished(SAMPLES)
+    first = table(plain.frames_ready(5)), table(turned.frames_ready(5))
+    np.testing.assert_array_equal(*first)
+    turned.adjust(guidance_audio=1.5, guidance_style=2.0, steps=3)
+    after = table(plain.frames_ready(1)), table(turned.frames_ready(1))
+    assert np.abs(after[0] - after[1]).max() > 1e-3
+    with pytest.raises(ConfigError, match="guidance_audio must lie within"):
+        turned.adjust(guidance_audio=50.0)
+
+
+def test_a_motion_goes_on_from_where_another_ended(sampler, features):
+    """The first step from the old motion's last frame is no larger than the new one's own steps."""
+    one = sampler.stream(0)
+    run(one, features, [], 16_000)
+    end = one.states_before(30)
+    assert len(end) >= 32
+    two = sampler.stream(1)
+    two.go_on_from(end)
+    states = (table(run(two, features, [])) - sampler.mean) / sampler.std
+    steps = np.abs(np.diff(np.concatenate([end[-1:], states]), axis=0)).max(axis=1)
+    assert steps[0] <= 1.5 * steps[1:].max()
+    rested = (table(run(sampler.stream(1), features, [])) - sampler.mean) / sampler.std
+    assert np.linalg.norm(states[0] - end[-1]) < np.linalg.norm(rested[0] - end[-1])
+    with pytest.raises(InputError, match="before frame 0"):
+        two.go_on_from(end)
+
+
+def test_what_was_sampled_ahead_can_be_cut_off(sampler, features):
+    stream = sampler.stream(0)
+    stream.accept_features(0, features)
+    states = (table(stream.frames_ready(10)) - sampler.mean) / sampler.std
+    np.testing.assert_allclose(stream.states_before(15)[-1], states[14], atol=1e-4)
+    np.testing.assert_allclose(stream.states_before(24)[-4:], np.tile(states[19], (4, 1)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"steps": 0}, {"steps": 10_000}, {"hop": 0}, {"temperature": -1}, {"past": 1000}, {"guidance_style": 11}],
+)
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ConfigError, match="must lie within"):
         SamplerConfig(**bad)
