@@ -133,8 +133,8 @@ def _config(options: argparse.Namespace):
 
 def _durations(options: argparse.Namespace) -> list[float | None]:
     """Of each speech, s; None where its header does not say. Styles and keyframes are held against them."""
+    from media2face.runtime.clip import Clip
     from media2face.runtime.errors import ConfigError
-    from media2face.runtime.offline import Clip
     from media2face.runtime.timeline import is_timeline
 
     styles, clips = options.style or [], len(options.speech)
@@ -150,9 +150,9 @@ def _durations(options: argparse.Namespace) -> list[float | None]:
 
 def _clips(options: argparse.Namespace, models, durations: list[float | None]) -> list:
     """The clips, each with its style and the keyframes that lie in it; their times count from the first one's start."""
+    from media2face.runtime.clip import Clip
     from media2face.runtime.errors import ConfigError
     from media2face.runtime.keyframes import check_keyframes, read_keyframe
-    from media2face.runtime.offline import Clip
 
     keys = [read_keyframe(text, models.decoder) for text in options.keyframe]
     if keys and len(durations) > 1 and None in durations:

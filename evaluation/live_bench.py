@@ -26,6 +26,7 @@ from media2face.evaluation.offline_bench import percentiles
 from media2face.nodes import qos
 from media2face.runtime.clock import FPS
 from media2face.runtime.errors import Media2FaceError
+from media2face.runtime.sources import is_idle
 from media2face_msgs.msg import AudioChunk, Expression, PlaybackClock, StylePrompt
 from media2face_msgs.srv import Interrupt
 
@@ -77,6 +78,8 @@ class ProbeNode(Node):
             self.probe.captured.setdefault(chunk.utterance, zero)
 
     def on_expression(self, msg: Expression) -> None:
+        if is_idle(msg.utterance):  # a face that listens: nobody waits for its frames
+            return
         weights = np.frombuffer(msg.weights, np.float32).copy()
         self.probe.frames.append(
             Arrival(time.time(), msg.utterance, msg.frame, msg.revision, seconds(msg.header.stamp), weights)

@@ -9,17 +9,17 @@ from std_msgs.msg import Header
 
 from media2face.runtime.clock import SAMPLE_RATE
 from media2face.runtime.demo import demo_speech
-from media2face.runtime.errors import AudioError
+from media2face.runtime.errors import AudioError, Media2FaceError
 from media2face.runtime.intake import Chunk
 from media2face.runtime.sources import FileSpeech, Microphone, utterance_id
 from media2face_msgs.action import Animate
-from media2face_msgs.msg import AudioChunk, Expression, PlaybackClock, StylePrompt
+from media2face_msgs.msg import AudioChunk, Expression, Keyframe, PlaybackClock, StylePrompt
 from media2face_msgs.srv import Interrupt
 
 from . import qos, runner
 from .audio_messages import ForeignAudio, message_of
 from .base import NS, AvatarNode, to_ns, to_stamp
-from .clips import ClipFollower
+from .clips import ClipFollower, ClipOrder
 from .parameters import Param
 
 FEEDBACK_PERIOD = NS // 5
@@ -53,6 +53,7 @@ class AudioCapture(AvatarNode):
             self._open(audio)
         self.audio = self.give(AudioChunk, "audio", qos.AUDIO)
         self.prompts = self.give(StylePrompt, "style_prompt", qos.PROMPT)
+        self.keyframes = self.give(Keyframe, "keyframe", qos.PROMPT)
         self.interrupts = self.create_client(Interrupt, "interrupt")
         self._made.append((self.destroy_client, self.interrupts))
         self.take(Header, "interrupted", self.on_interrupted, qos.EVENT)
@@ -187,14 +188,18 @@ class AudioCapture(AvatarNode):
         goal: Animate.Goal = handle.request
         with self.lock:
             try:
+                order = ClipOrder(goal)
                 self._open(goal.audio or "demo")
-            except AudioError as error:
+            except Media2FaceError as error:
                 handle.execute(lambda h, why=str(error): _ended(h, Animate.Result(message=why)))
                 return
             self.clip = ClipFollower(self.file.utterance)
             self.goal = handle
-            if goal.style:
-                self._prompt(goal, self.clip.utterance)
+            stamp = to_stamp(self.now())
+            for prompt in order.prompts(self.clip.utterance, stamp):
+                self.prompts.publish(prompt)
+            for keyframe in order.keyframes(self.clip.utterance, stamp):
+                self.keyframes.publish(keyframe)
         self.wake()
 
     def _follow(self) -> None:
@@ -226,13 +231,6 @@ class AudioCapture(AvatarNode):
                 underruns=clip.underruns,
             )
             handle.execute(lambda h: _ended(h, result))
-
-    def _prompt(self, goal: Animate.Goal, utterance: str) -> None:
-        prompt = StylePrompt(
-            text=goal.style, strength=goal.strength or 1.0, utterance=utterance, start_frame=0, ramp=0.0
-        )
-        prompt.header.stamp = to_stamp(self.now())
-        self.prompts.publish(prompt)
 
     # ------------------------------------------------------------------------------------------------ foreign audio
 

@@ -15,7 +15,7 @@ from media2face.runtime.errors import InputError
 from media2face.runtime.gaze import Gaze, IdleFace
 from media2face.runtime.presentation import FRAME_NS, NS, FrameQueue, Queued, StarvedFace, Timeline, frame_offset
 from media2face.runtime.rotation import quaternions_from_rotvecs
-from media2face.runtime.sources import utterance_id
+from media2face.runtime.sources import is_idle, utterance_id
 from media2face_msgs.msg import Expression, HeadMotion, PlaybackClock
 
 from . import qos, runner
@@ -193,7 +193,7 @@ class FaceDecoderNode(AvatarNode):
             self.transforms.publish(TFMessage(transforms=[transform]))
         self.shown = item
         self.published += 1
-        if anchor is not None:
+        if anchor is not None and not is_idle(item.utterance):
             self.measure("latency", (self.now() - anchor - frame_offset(item.frame)) / NS)
 
     def _forget(self) -> None:

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
+from media2face.runtime.motion import SamplerConfig
+
 NAMESPACE = "avatar"
+SAMPLING = SamplerConfig()
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ GRAPH: tuple[NodeSpec, ...] = (
     NodeSpec(
         "audio_capture", "AudioCapture",
         takes=INTERRUPTED | EXPRESSION | CLOCK,
-        gives=AUDIO | {"style_prompt": _msg("StylePrompt")} | DIAGNOSTICS,
+        gives=AUDIO | {"style_prompt": _msg("StylePrompt"), "keyframe": _msg("Keyframe")} | DIAGNOSTICS,
         serves={"animate": "media2face_msgs/action/Animate"},
     ),
     NodeSpec(
@@ -171,6 +174,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("device", "auto", "loudspeaker: 'auto', 'none' (silent, by the clock), or a device's name or number",
             ("audio_playback",)),
     Setting("seed", 0, "another seed, another motion that fits", ("motion_sampler",)),
+    Setting("idle", True, "between utterances the face listens: it breathes, blinks and looks about",
+            ("motion_sampler",)),
+    Setting("temperature", SAMPLING.temperature, "scale of the noise; 0 is the most likely motion",
+            ("motion_sampler",)),
+    Setting("mouth_temperature", SAMPLING.mouth_temperature, "the same where jaw and mouth move", ("motion_sampler",)),
+    Setting("eye_temperature", SAMPLING.eye_temperature, "the same where lids and gaze move", ("motion_sampler",)),
+    Setting("guidance_style", SAMPLING.guidance_style, "s_P of equation 9, -5 to 10", ("motion_sampler",)),
+    Setting("guidance_audio", SAMPLING.guidance_audio, "s_A of equation 9, -5 to 10", ("motion_sampler",)),
     Setting("provider", "auto", "what runs the networks: auto, cpu, cuda or tensorrt", MODEL_NODES),
     Setting("weights", "", "folder of the weights; '' for those that ship", MODEL_NODES),
     Setting("livelink", "", "bridges: Live Link Face (Unreal Engine) to HOST or HOST:PORT", ("bridges",)),

@@ -8,12 +8,18 @@ import numpy as np
 from std_msgs.msg import Header
 
 from media2face.runtime.arkit import ARKIT_NAMES, indices
+from media2face.runtime.changes import KeyChange, StyleChange
 from media2face.runtime.clock import FPS
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
-from media2face.runtime.live import LiveMotion, StyleChange
+from media2face.runtime.idle import silence_feature
+from media2face.runtime.keyframes import key_latent
+from media2face.runtime.live import LiveMotion
+from media2face.runtime.motion import MotionFrame, SamplerConfig
 from media2face.runtime.presentation import Timeline
-from media2face.runtime.sampler import MotionFrame, MotionSampler, SamplerConfig
+from media2face.runtime.sampler import MotionSampler
+from media2face.runtime.sources import is_idle
+from media2face.runtime.speech import SpeechEncoder
 from media2face_msgs.msg import HeadMotion, Keyframe, PlaybackClock, SpeechFeatures, StyleEmbedding
 from media2face_msgs.srv import AddKeyframe, Interrupt
 
@@ -22,6 +28,8 @@ from .base import NS, AvatarNode, to_ns, to_stamp
 from .parameters import PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
 
 DEFAULTS = SamplerConfig()
+TUNED = ("temperature", "mouth_temperature", "eye_temperature", "guidance_style", "guidance_audio")
+"""Parameters that may be set while running; they take effect at the next hop."""
 SOON = NS // 6
 """A change "as soon as possible" touches frames seen this much later: what is published stays, and time to sample."""
 
@@ -36,19 +44,23 @@ class MotionSamplerNode(AvatarNode):
         PRESENTATION_DELAY,
         Param("seed", 0, "another seed, another motion that fits", 0, 2**31 - 1),
         Param("steps", DEFAULTS.steps, "DDIM steps a hop; fewer are taken where the machine falls behind", 1, 500),
-        Param("temperature", DEFAULTS.temperature, "scale of the noise; 0 is the most likely motion", 0.0, 2.0),
-        Param("guidance_style", DEFAULTS.guidance_style, "s_P of equation 9", -5.0, 10.0),
-        Param("guidance_audio", DEFAULTS.guidance_audio, "s_A of equation 9", -5.0, 10.0),
+        Param("temperature", DEFAULTS.temperature, "scale of the noise; 0 is the most likely motion", 0.0, 2.0,
+              fixed=False),
+        Param("mouth_temperature", DEFAULTS.mouth_temperature, "the same where jaw and mouth move", 0.0, 2.0,
+              fixed=False),
+        Param("eye_temperature", DEFAULTS.eye_temperature, "the same where lids and gaze move", 0.0, 4.0, fixed=False),
+        Param("guidance_style", DEFAULTS.guidance_style, "s_P of equation 9", -5.0, 10.0, fixed=False),
+        Param("guidance_audio", DEFAULTS.guidance_audio, "s_A of equation 9", -5.0, 10.0, fixed=False),
+        Param("idle", True, "between utterances the face listens: it breathes, blinks and looks about"),
         Param("horizon", 0.6, "how far ahead of presentation motion is sampled, s; changes reach back 1 s", 0.2, 10.0),
-    )
+    )  # fmt: skip
 
     def setup(self) -> None:
-        config = SamplerConfig(
-            **{name: self.value(name) for name in ("steps", "temperature", "guidance_style", "guidance_audio")}
-        )
+        config = SamplerConfig(steps=self.value("steps"), **self._tuned())
         folder, provider = self.value("weights") or None, self.value("provider")
         self.decoder = FaceDecoder(folder, provider)
         self.sampler = MotionSampler(folder, provider, config, decoder_fingerprint=self.decoder.fingerprint)
+        self.silence = silence_feature(SpeechEncoder(folder, provider)) if self.value("idle") else None
         self.motion = self.give(HeadMotion, "head_motion", qos.MOTION)
         self.interrupted = self.give(Header, "interrupted", qos.EVENT)
         self.reset()
@@ -62,7 +74,7 @@ class MotionSamplerNode(AvatarNode):
 
     def reset(self) -> None:
         """Forget every utterance."""
-        self.live = LiveMotion(self.sampler, self.value("seed"), self.value("horizon"))
+        self.live = LiveMotion(self.sampler, self.value("seed"), self.value("horizon"), self.silence)
         self.timeline = Timeline(round(self.value("presentation_delay") * NS))
         self.anchors: dict[str, int] = {}
         self.stopped: list[str] = []
@@ -74,7 +86,8 @@ class MotionSamplerNode(AvatarNode):
         return self.counts + self.live.counts if hasattr(self, "live") else self.counts
 
     def report(self) -> dict[str, str]:
-        return {"steps": str(self.live.steps), "utterance": self.live.utterance or ""}
+        model = self.sampler.model
+        return {"steps": str(self.live.steps), "utterance": self.live.utterance or "", "runs on": model.provider}
 
     # ------------------------------------------------------------------------------------------------ input
 
@@ -147,10 +160,11 @@ class MotionSamplerNode(AvatarNode):
         """One hop, if it is time for it; seconds until the next one."""
         with self.lock:
             began = self.now()
+            self.live.adjust(**self._tuned())
             result = self.live.step(began)
             if result is not None and result[1]:
                 self._publish(*result)
-                self.measure("hop", (self.now() - began) / NS)
+                self.measure("idle hop" if is_idle(result[0]) else "hop", (self.now() - began) / NS)
             return self.live.wait(self.now())
 
     def _publish(self, utterance: str, frames: list[MotionFrame], last: bool) -> None:
@@ -167,8 +181,17 @@ class MotionSamplerNode(AvatarNode):
             head_translation=_floats([f.head_translation for f in frames]),
             last=last,
         )
-        message.header.stamp = to_stamp(self.anchors[utterance])
+        message.header.stamp = to_stamp(self._anchor(utterance))
         self.motion.publish(message)
+
+    def _anchor(self, utterance: str) -> int:
+        """Capture time of an utterance's sample 0; of listening, one from which its frames are seen in time."""
+        if is_idle(utterance):
+            return self.live.listens_since - self.timeline.delay
+        return self.anchors[utterance]
+
+    def _tuned(self) -> dict[str, float]:
+        return {name: self.value(name) for name in TUNED}
 
     def _check_encoder(self, companion: str, fingerprint: str) -> None:
         wanted = self.sampler.model.meta.get("requires", {}).get(companion)
@@ -178,19 +201,22 @@ class MotionSamplerNode(AvatarNode):
             )
 
     def _add_keyframe(self, keyframe: Keyframe) -> int:
-        if self.live.speaking(self.now()) is None or keyframe.utterance not in ("", self.live.utterance):
-            raise InputError("a keyframe belongs to speech: nothing is being spoken, or another utterance is")
+        if not keyframe.utterance and self.live.speaking(self.now()) is None:
+            raise InputError("a keyframe belongs to speech: nothing is being spoken, and it names no utterance to come")
+        if keyframe.utterance in self.stopped:
+            raise InputError(f"the utterance {keyframe.utterance[:80]!r} was stopped")
         if len(keyframe.names) != len(keyframe.weights):
             raise InputError(
                 f"{len(keyframe.names)} names came with {len(keyframe.weights)} weights: send one per name"
             )
-        weights = np.zeros((1, len(ARKIT_NAMES)), np.float32)
-        weights[0, indices(keyframe.names)] = np.clip(np.frombuffer(keyframe.weights, np.float32), 0.0, 1.0)
+        weights = np.zeros(len(ARKIT_NAMES), np.float32)
+        weights[indices(keyframe.names)] = np.clip(np.frombuffer(keyframe.weights, np.float32), 0.0, 1.0)
         pose = (keyframe.head_rotvec, keyframe.head_translation) if keyframe.has_head else (None, None)
         rotvec, translation = (None if v is None else np.array([v.x, v.y, v.z], np.float32) for v in pose)
         frame = keyframe.frame if keyframe.frame >= 0 else None
-        latent = self.decoder.latents(weights)[0]
-        return self.live.add_keyframe(frame, self.now() + SOON, latent, rotvec, translation)
+        latent = key_latent(self.decoder, weights)
+        change = KeyChange(latent, rotvec, translation, keyframe.utterance, frame)
+        return self.live.add_keyframe(change, self.now() + SOON)
 
 
 def _floats(rows: list[np.ndarray]) -> array:

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from media2face.runtime.clock import FPS, SAMPLE_RATE, frame_count
 from media2face.runtime.meters import Percentiles
 from media2face.runtime.presentation import frame_offset
+from media2face.runtime.sources import is_idle
 from media2face_msgs.msg import Expression, PlaybackClock, StyleEmbedding
 
 from . import qos
@@ -23,7 +24,7 @@ class Watcher(Node):
     """Subscribes to ``expression``, ``playback_clock`` and ``style_embedding``.
 
     Attributes:
-        frames: expressions received.
+        frames: expressions of speech received; those of a face that listens only show in the rate.
         latency: ms from the capture of the sample that a frame shows to the frame's receipt.
         skew: ms between the moment a frame asks to be seen and that at which its sound is heard.
     """
@@ -92,6 +93,9 @@ class Watcher(Node):
 
     def _on_expression(self, message: Expression) -> None:
         now = self.get_clock().now().nanoseconds
+        if is_idle(message.utterance):
+            self._recent.append(time.monotonic())
+            return
         if self._last is not None and self._last.utterance == message.utterance:
             if message.frame <= self._last.frame and message.revision <= self._last.revision:
                 self.out_of_order += 1

@@ -12,14 +12,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arkit import ARKIT_INDEX, ARKIT_NAMES
 from .clock import FPS
-from .decoder import FaceDecoder
 from .errors import InputError
 from .rotation import rotvec_from_quaternion
+
+if TYPE_CHECKING:  # ONNX Runtime is needed for pictures only
+    from .decoder import FaceDecoder
 
 PICTURES = (".png", ".jpg", ".jpeg")
 _FORM = "expected TIME=FILE with a picture, .json, .csv or .npz@TIME, such as 1.5=smile.png"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,10 @@ class MotionFrame:
     """(3,) rotation vector about the neck pivot, radians, REP-103 axes, relative to rest."""
     head_translation: np.ndarray
     """(3,) offset of the pivot from rest, metres."""
+
+    def shifted(self, by: int) -> MotionFrame:
+        """The same, ``by`` frames later."""
+        return replace(self, index=self.index + by)
 
 
 @dataclass

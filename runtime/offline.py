@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from .arkit import ARKIT_NAMES
-from .audio_io import AudioFile, stream_audio
+from .audio_io import stream_audio
+from .clip import Clip
 from .clock import FPS, SAMPLE_RATE, frame_count
 from .conditions import FeatureBuffer, StyleTrack
 from .engine import AvatarEngine, EngineModels, Frame, decode_motion
 from .errors import AudioError
 from .inpainting import KeyTrack
-from .keyframes import Keyframe, check_keyframes, key_latent
+from .keyframes import Keyframe, key_latent
 from .motion import SamplerConfig
 from .overlapped import QualityConfig, denoise_overlapped
 from .style import StyleEmbedding
-from .timeline import Prompt, check_timeline, is_timeline, parse_timeline
+from .timeline import Prompt
 
 DECODED = 512
 """Frames decoded at a time."""
@@ -49,62 +50,6 @@ class Performance:
     style: str = ""
     """The words of the style; '' for none, or for a picture."""
     strength: float = 1.0
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One piece of speech and how to say it.
-
-    Attributes:
-        speech: path of an audio file, or float32 (n,) at 16 kHz.
-        style: words, a timeline of them (:mod:`.timeline`), or an embedding of words or of a picture; None is neutral.
-        strength: of the style, 0 to 3.
-        keyframes: faces to pass through, at times of this clip.
-    """
-
-    speech: str | Path | np.ndarray
-    style: StyleEmbedding | str | None = None
-    strength: float = 1.0
-    keyframes: Sequence[Keyframe] = ()
-
-    @property
-    def duration(self) -> float | None:
-        """Of the speech, s; None where the file does not say."""
-        if isinstance(self.speech, np.ndarray):
-            return len(self.speech) / SAMPLE_RATE
-        with AudioFile(self.speech) as source:
-            return source.expected / SAMPLE_RATE if source.expected else None
-
-    @property
-    def words(self) -> str:
-        """The style's words; '' for none, or for a picture."""
-        return self.style if isinstance(self.style, str) else ""
-
-    def prompts(self) -> list[tuple[Prompt, StyleEmbedding | str | None]]:
-        """The styles in order, each as text or as embedding.
-
-        Raises:
-            StyleError: see :func:`.parse_timeline`.
-            InputError: see :func:`.check_keyframes`.
-        """
-        duration = self.duration
-        check_keyframes(self.keyframes, duration)
-        if isinstance(self.style, str) and is_timeline(self.style):
-            return [(p, p.text) for p in parse_timeline(self.style, duration)]
-        return [] if self.style is None else [(Prompt(0.0, self.words, 0.0), self.style)]
-
-    def finish(self, samples: int) -> None:
-        """Check once more what a file's header did not say: its length.
-
-        Raises:
-            AudioError: if there is no speech.
-            StyleError, InputError: if the timeline or a keyframe outlasts it.
-        """
-        if samples == 0:
-            raise AudioError("the speech holds no samples: nothing to animate")
-        check_keyframes(self.keyframes, samples / SAMPLE_RATE)
-        if is_timeline(self.words):
-            check_timeline(parse_timeline(self.words), samples / SAMPLE_RATE)
 
 
 def animate(

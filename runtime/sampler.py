@@ -211,6 +211,15 @@ class SamplerStream:
             hops += 1
         return frames
 
+    def hops_ready(self, limit: int) -> int:
+        """Hops that could be sampled at once, counted up to ``limit``."""
+        if self.finished:
+            return 0
+        if self.total_frames is not None:
+            return min(-(-(self.total_frames - self.next_frame) // self.config.hop), limit)
+        last = self.next_frame + self.config.hop + self.config.lookahead - 1
+        return sum(self.features.ready(last + i * self.config.hop) for i in range(limit))
+
     def set_style(
         self, vector: np.ndarray | None, strength: float = 1.0, at_frame: int | None = None, ramp_s: float = 0.3
     ) -> int:

@@ -27,6 +27,19 @@ def utterance_id(name: str) -> str:
     return f"{clean or 'speech'}-{digits}"
 
 
+_IDLE = "idle:"
+
+
+def is_idle(utterance: str) -> bool:
+    """Whether frames of this utterance are those of a face that listens."""
+    return utterance.startswith(_IDLE)
+
+
+def idle_id() -> str:
+    """An id for a stretch of listening; no utterance that is spoken has a colon."""
+    return utterance_id("idle").replace("-", ":", 1)
+
+
 class FileSpeech:
     """A file as chunks, each due at a moment; memory stays bounded.
 

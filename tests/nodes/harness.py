@@ -21,7 +21,7 @@ from media2face.nodes.graph import GRAPH
 from media2face.nodes.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
-CALM = {"presentation_delay": 4.0, "horizon": 5.0, "device": "none", "provider": "cpu"}
+CALM = {"presentation_delay": 4.0, "horizon": 5.0, "device": "none", "provider": "cpu", "idle": False}
 """Settings for tests that are about order and content, not speed: a busy machine must not fail them."""
 
 

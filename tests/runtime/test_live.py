@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from media2face.runtime.live import LiveMotion, StyleChange
+from media2face.runtime.changes import KeyChange, StyleChange
+from media2face.runtime.errors import ConfigError, InputError
+from media2face.runtime.live import LiveMotion
 from media2face.runtime.presentation import NS, frame_offset
 from media2face.runtime.sampler import MotionSampler, SamplerConfig
 from media2face.runtime.sessions import weights_folder
@@ -136,3 +138,48 @@ def test_falling_behind_takes_fewer_steps_then_leaves_frames_out(live):
     assert min(f.index for _, _, f in made) >= 57
     run(live, 2.2, 4.0)
     assert live.steps == live.stream.sampler.config.steps, "and takes all steps again once it is on time"
+
+
+def test_keyframes_soon_at_a_frame_and_for_a_later_utterance(live):
+    say(live, "a", 2.0)
+    run(live, -1.0, 0.2)
+    latent = np.ones(live.stream.sampler.latent_dim, np.float32)
+    soon = live.add_keyframe(KeyChange(latent), START + NS // 3)
+    assert soon >= live.next_frame + 6, "the face has time to get there"
+    assert live.add_keyframe(KeyChange(2 * latent, frame=50), START) == 50
+    assert live.add_keyframe(KeyChange(3 * latent, utterance="b", frame=10), START) == 10
+    with pytest.raises(InputError, match="two keyframes"):
+        live.add_keyframe(KeyChange(latent, frame=50), START)
+    with pytest.raises(InputError, match="needs its frame"):
+        live.add_keyframe(KeyChange(latent, utterance="b"), START)
+    say(live, "b", 1.0, START + 2 * NS)
+    made = {(u, f.index): f.latent for _, u, f in run(live, 0.2, 4.0)}
+    for place, times in ((("a", soon), 1), (("a", 50), 2), (("b", 10), 3)):
+        np.testing.assert_allclose(made[place], times * latent, atol=1e-4)
+
+
+def test_settings_act_from_the_next_hop_on_also_in_the_utterances_to_come(live, sampler):
+    plain = LiveMotion(sampler, horizon=0.5)
+    made = []
+    for one in (live, plain):
+        say(one, "a", 1.0)
+        early = run(one, -1.0, 0.0)
+        if one is live:
+            one.adjust(temperature=0.3, guidance_audio=0.5)
+        say(one, "b", 1.0, START + NS)
+        made.append((early, run(one, 0.0, 3.0)))
+    (early, late), (early_plain, late_plain) = made
+    np.testing.assert_array_equal([f.latent for *_, f in early], [f.latent for *_, f in early_plain])
+    assert late[0][2].index == late_plain[0][2].index
+    assert not np.allclose(late[0][2].latent, late_plain[0][2].latent)
+    assert live.stream.config.temperature == 0.3 and live.utterance == "b"
+    with pytest.raises(ConfigError, match="guidance_style must lie within"):
+        live.adjust(guidance_style=99.0)
+
+
+def test_an_utterance_goes_on_from_the_end_of_the_one_before(live):
+    say(live, "a", 1.0)
+    say(live, "b", 1.0, START + NS)
+    made = [f for *_, f in run(live, -1.0, 3.0)]
+    steps = np.linalg.norm(np.diff([f.latent for f in made], axis=0), axis=1)
+    assert steps[29] <= 1.5 * np.delete(steps, 29).max()
