@@ -65,7 +65,7 @@ class MotionSamplerNode(AvatarNode):
         self.interrupted = self.give(Header, "interrupted", qos.EVENT)
         self.reset()
         self.take(SpeechFeatures, "speech_features", self.on_features, qos.FEATURES)
-        self.take(StyleEmbedding, "style_embedding", self.on_style, qos.STATE)
+        self.take(StyleEmbedding, "style_embedding", self.on_style, qos.STYLES)
         self.take(Keyframe, "keyframe", self.on_keyframe, qos.PROMPT)
         self.take(PlaybackClock, "playback_clock", self.on_clock, qos.STATE)
         self.serve(AddKeyframe, "add_keyframe", self.on_add_keyframe)
@@ -86,8 +86,8 @@ class MotionSamplerNode(AvatarNode):
         return self.counts + self.live.counts if hasattr(self, "live") else self.counts
 
     def report(self) -> dict[str, str]:
-        model = self.sampler.model
-        return {"steps": str(self.live.steps), "utterance": self.live.utterance or "", "runs on": model.provider}
+        steps, model = self.live.shedder.steps, self.sampler.model
+        return {"steps": str(steps), "utterance": self.live.utterance or "", "runs on": model.provider}
 
     # ------------------------------------------------------------------------------------------------ input
 

@@ -21,9 +21,11 @@ AUDIO = _profile(1024)
 FEATURES = _profile(1024)
 MOTION = _profile(512)
 FRAMES = _profile(10)
-PROMPT = _profile(10)
+PROMPT = _profile(256)
 EVENT = _profile(10)
 STATE = _profile(1, latched=True)
+STYLES = _profile(256, latched=True)
+"""Of ``style_embedding``: all prompts of a timeline come at once."""
 DIAGNOSTICS = _profile(10)
 CAMERA = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT,

@@ -34,7 +34,7 @@ class StyleEncoderNode(AvatarNode):
 
     def setup(self) -> None:
         self.encoder = StyleEncoder(self.value("weights") or None, self.value("provider"))
-        self.embeddings = self.give(StyleEmbedding, "style_embedding", qos.STATE)
+        self.embeddings = self.give(StyleEmbedding, "style_embedding", qos.STYLES)
         self.style = ""
         self.take(StylePrompt, "style_prompt", self.on_prompt, qos.PROMPT)
         self.take(String, "style_text", self.on_text, qos.PROMPT)

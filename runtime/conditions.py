@@ -53,6 +53,12 @@ class StyleTrack:
         """Before frame 0 of another utterance: the style that was last set holds from the start."""
         self._styles = [replace(s, start=-(10**6), ramp=1) for s in self._styles[-1:]]
 
+    def shifted(self, by: int) -> StyleTrack:
+        """The same styles, ``by`` frames later."""
+        other = StyleTrack(self.neutral)
+        other._styles = [replace(s, start=s.start + by) for s in self._styles]
+        return other
+
     def forget(self, frame: int) -> None:
         """Drop the styles that had no share left before ``frame``."""
         over = [i for i, s in enumerate(self._styles) if s.start + s.ramp <= frame]

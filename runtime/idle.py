@@ -74,6 +74,7 @@ class IdleMotion:
         self._silence = np.asarray(silence, np.float32)
         # another noise each time: two pauses do not look alike
         self.stream: SamplerStream = sampler.stream(seed + start // NS, replace(config, hop=HOP, lookahead=0))
+        self.stream.grid = 1  # what is on its way out already is not taken back for the sake of whole hops
         if style is not None:
             self.stream.styles.set(*style, -(10**6), 0.0)
         if before is not None:

@@ -7,7 +7,7 @@ jump also where the network bends too little.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,20 +52,25 @@ class KeyTrack:
         """Frame of the last key; -1 without any."""
         return self._keys[-1].frame if self._keys else -1
 
-    def add(self, key: Key, replace: bool = False) -> None:
+    def add(self, key: Key, replace_old: bool = False) -> None:
         """Take a key; neighbouring keys never reach beyond each other, so that each is hit.
 
         Raises:
-            InputError: if there is one at its frame already, and ``replace`` is False.
+            InputError: if there is one at its frame already, unless ``replace_old``.
         """
-        if not replace and any(k.frame == key.frame for k in self._keys):
+        if not replace_old and any(k.frame == key.frame for k in self._keys):
             raise InputError(f"two keyframes ask for frame {key.frame} ({key.frame / 30:.2f} s): leave one out")
         kept = sorted([*(k for k in self._keys if k.frame != key.frame), key], key=lambda k: k.frame)
         for i, (one, two) in enumerate(zip(kept[:-1], kept[1:], strict=True)):
             gap = two.frame - one.frame
-            kept[i] = Key(one.frame, one.state, one.free, one.before, min(one.after, gap))
-            kept[i + 1] = Key(two.frame, two.state, two.free, min(two.before, gap), two.after)
+            kept[i], kept[i + 1] = replace(one, after=min(one.after, gap)), replace(two, before=min(two.before, gap))
         self._keys = kept
+
+    def shifted(self, by: int) -> KeyTrack:
+        """The keys that still lie ahead of frame 0 when all are moved by ``by`` frames."""
+        other = KeyTrack()
+        other._keys = [replace(k, frame=k.frame + by) for k in self._keys if k.frame + by >= 0]
+        return other
 
     def forget(self, frame: int) -> None:
         """Drop keys that no longer act at ``frame``."""

@@ -48,6 +48,7 @@ class LiveMotion:
 
     Attributes:
         counts: what went wrong, by kind.
+        shedder: how many DDIM steps there is time for.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class LiveMotion:
         self._config = sampler.config
         self.stream = sampler.stream(seed)
         self.counts: Counter[str] = Counter()
-        self._shedder = Shedder(sampler.config.steps, self.counts)
+        self.shedder = Shedder(sampler.config.steps, self.counts)
         self._horizon = round(horizon * NS)
         self._queue: OrderedDict[str, _Utterance] = OrderedDict()
         self._current: str | None = None
@@ -67,11 +68,6 @@ class LiveMotion:
         self._before: Shown | None = None
         self._pauses = Pauses(sampler, silence, seed)
         self._recent: deque[tuple[int, np.ndarray]] = deque()
-
-    @property
-    def steps(self) -> int:
-        """DDIM steps of the hops to come."""
-        return self._shedder.steps
 
     @property
     def utterance(self) -> str | None:
@@ -151,8 +147,8 @@ class LiveMotion:
             return None
         if self.stream.next_frame == 0:
             self._pauses.end(self.stream, self._present(self._frame0))
-        hopeless = self._shedder.look(self._present(self.next_frame) - now, self.stream.hops_ready(4))
-        self.stream.adjust(steps=self.steps)
+        hopeless = self.shedder.look(self._present(self.next_frame) - now, self.stream.hops_ready(4))
+        self.stream.adjust(steps=self.shedder.steps)
         if hopeless:
             self._catch_up(now)
         frames = [f.shifted(self._frame0) for f in self.stream.frames_ready(limit=1)]
@@ -198,7 +194,7 @@ class LiveMotion:
         if config == self._config:
             return
         if config.steps != self._config.steps:
-            self._shedder.steps = self._shedder.full = config.steps
+            self.shedder.steps = self.shedder.full = config.steps
         self._config = config
         self.stream.adjust(**settings)
         self._pauses.adjust(**settings)
@@ -278,15 +274,17 @@ class LiveMotion:
             self._finish_current()
 
     def _reopen_at(self, first_feature: int) -> None:
-        if self.stream.next_frame:
+        before, frame0 = self.stream, self._frame0
+        if before.next_frame:
             self._pauses.shown = self._sampled()
         self._open_at(first_feature)
+        self.stream.follow(before, self._frame0 - frame0)
 
     def _open_at(self, first_feature: int) -> None:
         tenth = -(-first_feature // GRID_FEATURES)
         self._frame0, self._feature0 = tenth * GRID_FRAMES, tenth * GRID_FEATURES
         self._recent.clear()
-        self.stream = self._sampler.stream(self._seed, replace(self._config, steps=self.steps))
+        self.stream = self._sampler.stream(self._seed, replace(self._config, steps=self.shedder.steps))
         if self._style:
             self.stream.set_style(self._style.vector, self._style.strength, ramp_s=0.0)
         for change in self._later.take(self._current):

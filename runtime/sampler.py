@@ -138,6 +138,7 @@ class SamplerStream:
 
     def __post_init__(self) -> None:
         self.styles = StyleTrack(self.sampler.neutral_style)
+        self.grid = self.config.hop  # frames are taken back to a multiple of this, so that hops stay where they were
         self.reset()
 
     def reset(self) -> None:
@@ -185,6 +186,11 @@ class SamplerStream:
         n = self.config.past + REWIND
         first = states[:1] if len(states) else self.sampler.rest[None]
         self._history = np.concatenate([np.repeat(first, max(n - len(states), 0), axis=0), states[-n:]])
+
+    def follow(self, other: SamplerStream, shift: int) -> None:
+        """Take over the styles and the keyframes to come of a stream whose frame ``shift`` is frame 0 here."""
+        self.styles = other.styles.shifted(-shift)
+        self.keys = other.keys.shifted(-shift)
 
     def states_before(self, frame: int) -> np.ndarray:
         """The motion (n, D) up to ``frame``, standardised; beyond what was sampled it holds."""
@@ -318,8 +324,8 @@ class SamplerStream:
 
     def _rewind(self, frame: int) -> int:
         """Take frames back to ``frame`` or as far as possible, on the grid of hops; the frame to go on with."""
-        target = max(frame, self.next_frame - self._rewindable + self.config.hop - 1, 0)
-        target -= target % self.config.hop
+        target = max(frame, self.next_frame - self._rewindable + self.grid - 1, 0)
+        target -= target % self.grid
         back = self.next_frame - target
         if back <= 0:
             return self.next_frame

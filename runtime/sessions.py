@@ -68,6 +68,7 @@ class Model:
     path: Path
     session: ort.InferenceSession
     meta: dict = field(default_factory=dict)
+    threads: int = 1
 
     def __post_init__(self) -> None:
         self._outputs = [o.name for o in self.session.get_outputs()]
@@ -82,8 +83,21 @@ class Model:
         return self.session.get_providers()[0]
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One pass; names as in the graph."""
-        return dict(zip(self._outputs, self.session.run(self._outputs, dict(feeds)), strict=True))
+        """One pass; names as in the graph.
+
+        A provider that fails (a GPU that is lost, or out of memory) is given up for the CPU, with one warning; the pass
+        is done again there. What the CPU cannot do either is raised as it comes.
+        """
+        try:
+            made = self.session.run(self._outputs, dict(feeds))
+        except Exception as error:  # ONNX Runtime raises several classes of its own
+            if self.provider == _PROVIDERS["cpu"]:
+                raise
+            lost, self.session = self.provider, _session(self.path, [_PROVIDERS["cpu"]], self.threads)
+            made = self.session.run(self._outputs, dict(feeds))
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            log.warning("%s failed while running %s (%s): it goes on on the CPU", lost, self.name, reason)
+        return dict(zip(self._outputs, made, strict=True))
 
 
 def load_model(
@@ -111,16 +125,20 @@ def load_model(
         )
     if providers is None or isinstance(providers, str):
         providers = choose_providers(providers or "auto")
+    try:
+        session = _session(path, list(providers), threads)
+    except Exception as error:  # ONNX Runtime raises several classes of its own for a bad file
+        raise ModelError(f"{path} is not a readable ONNX model ({error}): reinstall the package") from error
+    return Model(name, path, session, _checked_meta(name, path, session), threads)
+
+
+def _session(path: Path, providers: list[str], threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = ort.InferenceSession(str(path), options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime raises several classes of its own for a bad file
-        raise ModelError(f"{path} is not a readable ONNX model ({error}): reinstall the package") from error
-    return Model(name, path, session, _checked_meta(name, path, session))
+    return ort.InferenceSession(str(path), options, providers=providers)
 
 
 def _checked_meta(name: str, path: Path, session: ort.InferenceSession) -> dict:

@@ -130,14 +130,20 @@ def test_a_style_for_a_later_utterance_waits_for_it(live):
 
 def test_falling_behind_takes_fewer_steps_then_leaves_frames_out(live):
     live.accept("a", START, 0, features(live, 0, 400))
+    live.set_style(StyleChange(np.ones(live.stream.sampler.style_dim, np.float32), 1.0, "a", 150), START)
+    latent = np.ones(live.stream.sampler.latent_dim, np.float32)
+    live.add_keyframe(KeyChange(latent, frame=100), START)
     late = START + 2 * NS
     result = live.step(late)
     assert result is not None and live.counts["hops with fewer steps"] == 1
     made = run(live, 2.0, 2.2)
     assert live.counts["frames left out to catch up"] > 0
     assert min(f.index for _, _, f in made) >= 57
-    run(live, 2.2, 4.0)
-    assert live.steps == live.stream.sampler.config.steps, "and takes all steps again once it is on time"
+    shown = {f.index: f for *_, f in run(live, 2.2, 4.0)}
+    np.testing.assert_allclose(shown[100].latent, latent, atol=1e-4, err_msg="a keyframe ahead is still met")
+    mix = live.stream.styles.mix(np.array([160 - live._frame0]))
+    assert mix[-1].vector[0] == 1.0, "and a style is still followed"
+    assert live.shedder.steps == live.stream.sampler.config.steps, "and takes all steps again once it is on time"
 
 
 def test_keyframes_soon_at_a_frame_and_for_a_later_utterance(live):
