@@ -11,8 +11,6 @@ from .errors import InputError
 from .guidance import StyleShare
 from .motion import Style
 
-SHORT_RAMP = round(0.3 * FPS)
-"""Ramps of up to so many frames blend the two embeddings, longer ones the two predictions, at twice the cost."""
 LONGEST_GAP = 500
 """Features that may be missing in a row, at 50 Hz."""
 
@@ -27,6 +25,11 @@ class StyleTrack:
     def __init__(self, neutral: np.ndarray) -> None:
         self.neutral = np.asarray(neutral, np.float32)
         self._styles: list[Style] = []
+        self._none = Style(self.neutral, start=-(10**9))
+
+    def latest(self, frame: int) -> Style:
+        """The style that has begun last at ``frame``."""
+        return next((s for s in reversed(self._styles) if s.start <= frame), self._none)
 
     def check(self, vector: np.ndarray | None, strength: float, ramp_s: float) -> np.ndarray:
         """The embedding (P,), neutral for None.
@@ -64,24 +67,14 @@ class StyleTrack:
         over = [i for i, s in enumerate(self._styles) if s.start + s.ramp <= frame]
         self._styles = self._styles[over[-1] :] if over else self._styles
 
-    def mix(self, frames: np.ndarray, blend_short: bool = False) -> list[StyleShare]:
-        """The styles that have a share at any of ``frames`` (T,), with their gradient masks.
-
-        Args:
-            frames: absolute frame indices.
-            blend_short: where only short ramps are under way, take one blend of the embeddings, that of the first
-                frame, instead: one evaluation of the network instead of two.
-        """
+    def mix(self, frames: np.ndarray) -> list[StyleShare]:
+        """The styles that have a share at any of the absolute ``frames`` (T,), with their gradient masks."""
         shares = [np.ones(len(frames), np.float32)]
         for style in self._styles:
             own = style.shares(frames)
             shares = [s * (1.0 - own) for s in shares] + [own]
         styles = [Style(self.neutral), *self._styles]
         active = [(s, share) for s, share in zip(styles, shares, strict=True) if share.max() > 1e-3]
-        if blend_short and len(active) > 1 and all(s.ramp <= SHORT_RAMP for s, _ in active[1:]):
-            parts = [(share[0], s) for s, share in active]
-            vector = sum(w * s.vector for w, s in parts).astype(np.float32)
-            return [StyleShare(vector, float(sum(w * s.strength for w, s in parts)), np.ones(len(frames), np.float32))]
         total = sum(share for _, share in active)
         return [StyleShare(s.vector, s.strength, share / total) for s, share in active]
 

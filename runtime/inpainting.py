@@ -80,15 +80,19 @@ class KeyTrack:
         """Frame of the first key at ``frame`` or later."""
         return next((k.frame for k in self._keys if k.frame >= frame), None)
 
-    def mask(self, frames: np.ndarray, origin: np.ndarray) -> KeyMask | None:
+    def mask(self, frames: np.ndarray, origin: np.ndarray, lift: np.ndarray | float = 0.0) -> KeyMask | None:
         """The keys as they act on ``frames`` (T,) in a row, None if none does.
 
         Args:
             frames: unknown frames.
             origin: (D,) state before the first of them.
+            lift: (T, D) what the sampled states lie above the shown ones, see :mod:`.restyle`.
         """
         first, end = int(frames[0]), int(frames[-1]) + 1
         near = [k for k in self._keys if k.frame - k.before < end and k.frame + k.after > first]
+        if near and np.ndim(lift):
+            last = len(frames) - 1
+            near = [replace(k, state=k.state + lift[int(np.clip(k.frame - first, 0, last))]) for k in near]
         return KeyMask(near, frames, origin) if near else None
 
 

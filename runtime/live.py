@@ -286,7 +286,7 @@ class LiveMotion:
         self._recent.clear()
         self.stream = self._sampler.stream(self._seed, replace(self._config, steps=self.shedder.steps))
         if self._style:
-            self.stream.set_style(self._style.vector, self._style.strength, ramp_s=0.0)
+            self.stream.styles.set(self._style.vector, self._style.strength, -(10**6), 0.0)
         for change in self._later.take(self._current):
             if isinstance(change, StyleChange):
                 self._use(change, change.frame)

@@ -16,9 +16,10 @@ import numpy as np
 from .clock import FPS, frame_count
 from .conditions import FeatureBuffer, StyleTrack
 from .errors import InputError
-from .guidance import guided
+from .guidance import StyleShare, guided
 from .inpainting import Key, KeyTrack
 from .motion import MotionFrame, SamplerConfig
+from .restyle import Restyle
 from .schedulers import DDIMScheduler
 from .sessions import load_model, require
 
@@ -89,14 +90,9 @@ class MotionSampler:
         self, frame: int, latent: np.ndarray, rotvec: np.ndarray | None = None, translation: np.ndarray | None = None,
         before: int | None = None, after: int | None = None,
     ) -> Key:  # fmt: skip
-        """A keyframe of this model's states; without ``rotvec`` and ``translation`` the head is free.
+        """A keyframe from a latent (latent_dim,), rotvec (3,) rad, translation (3,) m; without these the head is free.
 
-        Args:
-            frame: absolute index.
-            latent: (latent_dim,) GNPFA latent.
-            rotvec: (3,) rad.
-            translation: (3,) m.
-            before, after: frames over which the motion arrives and leaves (default: :data:`KEY_REACH_S`).
+        The motion arrives over ``before`` frames and leaves over ``after`` (default: :data:`KEY_REACH_S`).
 
         Raises:
             InputError: if a shape is wrong or a value is not finite.
@@ -151,6 +147,8 @@ class SamplerStream:
         self.styles.restart()
         self._history = np.tile(self.sampler.rest, (self.config.past + REWIND, 1))
         self._rewindable = REWIND
+        self._restyle: Restyle | None = None
+        self._goes_on = False
         self._scheduler = DDIMScheduler(self.sampler.train_steps)
         self._scheduler.set_timesteps(self.config.steps)
 
@@ -184,6 +182,7 @@ class SamplerStream:
         if self.next_frame:
             raise InputError("a motion can be gone on from before frame 0 only")
         n = self.config.past + REWIND
+        self._goes_on = True
         first = states[:1] if len(states) else self.sampler.rest[None]
         self._history = np.concatenate([np.repeat(first, max(n - len(states), 0), axis=0), states[-n:]])
 
@@ -194,11 +193,10 @@ class SamplerStream:
 
     def states_before(self, frame: int) -> np.ndarray:
         """The motion (n, D) up to ``frame``, standardised; beyond what was sampled it holds."""
-        ahead = frame - self.next_frame
+        shown, ahead = self._shown(), frame - self.next_frame
         if ahead >= 0:
-            held = np.repeat(self._history[-1:], min(ahead, len(self._history)), axis=0)
-            return np.concatenate([self._history, held])
-        return self._history[: max(len(self._history) + ahead, 1)]
+            return np.concatenate([shown, np.repeat(shown[-1:], min(ahead, len(shown)), axis=0)])
+        return shown[: max(len(shown) + ahead, 1)]
 
     def accept_features(self, first_index: int, features: np.ndarray) -> None:
         """Take consecutive speech features (n, A), see :meth:`.FeatureBuffer.accept`."""
@@ -260,12 +258,9 @@ class SamplerStream:
         if frame < self.next_frame:
             raise InputError(f"a keyframe must lie ahead: frame {frame} was asked for, {self.next_frame} is next")
         if self.total_frames is not None and frame >= self.total_frames:
-            raise InputError(
-                f"a keyframe lies beyond the end: frame {frame} was asked for, the speech has {self.total_frames}"
-            )
-        ahead = frame - self.next_frame + 1
-        key = self.sampler.key(frame, latent, rotvec, translation, min(round(KEY_REACH_S * FPS), ahead))
-        self.keys.add(key, replace_old)
+            raise InputError(f"key beyond the end: frame {frame} was asked for, the speech has {self.total_frames}")
+        near = min(round(KEY_REACH_S * FPS), frame - self.next_frame + 1)
+        self.keys.add(self.sampler.key(frame, latent, rotvec, translation, near), replace_old)
         self.revision += 1
 
     def interrupt(self, at_frame: int | None = None, ease_s: float = 0.2) -> list[MotionFrame]:
@@ -274,8 +269,8 @@ class SamplerStream:
         self.revision += 1
         n = max(round(ease_s * FPS), 1)
         share = (0.5 - 0.5 * np.cos(np.pi * np.arange(1, n + 1) / n)).astype(np.float32)[:, None]
-        states = (1.0 - share) * self._history[-1] + share * self.sampler.rest
-        self._push(states)
+        states = (1.0 - share) * self._shown()[-1] + share * self.sampler.rest
+        self._push(states + self._lift(np.arange(start, start + n)))
         self.next_frame = start + n
         self.interrupted = True
         return self.sampler.frames(start, self.revision, states)
@@ -295,28 +290,46 @@ class SamplerStream:
         unknown = np.arange(first, end + 1)
         frames = np.arange(first - config.past, end + 1)
         audio = self.features.read(np.minimum(frames, heard))
-        styles = self.styles.mix(np.minimum(frames, heard).clip(min=first), blend_short=True)
+        styles = [self._follow_style(first, frames, audio)]
         past = self._history[-config.past :]
-        mask = self.keys.mask(unknown, past[-1])
+        mask = self.keys.mask(unknown, past[-1], self._lift(unknown))
         x, clean = self.sampler.noise(self.seed, unknown, config), None
         for t in self._scheduler.timesteps:
             times = np.full(len(unknown), t)
             if mask:
                 x, times = mask.enter(x, times, clean)
             window, times = np.concatenate([past, x]), np.concatenate([np.zeros(config.past, np.int64), times])
-            made = guided(self.sampler.model, window[None], times[None], audio[None], [styles], config)
-            clean = made[0, config.past :]
-            clean = mask.pull(clean) if mask else clean
+            made = guided(self.sampler.model, window[None], times[None], audio[None], [styles], config)[0]
+            clean = mask.pull(made[config.past :]) if mask else made[config.past :]
             x = self._scheduler.step(clean, int(t), x)
         count = config.hop if self.total_frames is None else min(config.hop, self.total_frames - first)
-        states = x[:count]
-        self._push(states)
+        states = x[:count] - self._lift(unknown[:count])
+        self._push(x[:count])
         self.next_frame = first + count
         oldest = self.next_frame - config.past - REWIND
         self.features.forget(oldest)
         self.keys.forget(self.next_frame - REWIND)
         self.styles.forget(oldest)
+        self._restyle.forget(oldest)
         return self.sampler.frames(first, self.revision, states)
+
+    def _follow_style(self, first: int, frames: np.ndarray, audio: np.ndarray) -> StyleShare:
+        """The style of a hop; if it is a new one, the past is carried over into it."""
+        style = self.styles.latest(first + self.config.hop - 1)
+        if self._restyle is None:
+            self._restyle = Restyle(self.styles.latest(-1) if self._goes_on else style)
+        if style is not self._restyle.style:
+            model, level = self.sampler.model, self.sampler.train_steps
+            noise = self.sampler.noise(self.seed, frames, self.config)
+            self._history = self._history + self._restyle.change(style, model, noise, audio, level, self.config)
+        return StyleShare(style.vector, style.strength, np.ones(len(frames), np.float32))
+
+    def _lift(self, frames: np.ndarray) -> np.ndarray | float:
+        return self._restyle.lift(frames) if self._restyle else np.float32(0.0)
+
+    def _shown(self) -> np.ndarray:
+        """The history as it is seen, see :mod:`.restyle`."""
+        return self._history - self._lift(np.arange(self.next_frame - len(self._history), self.next_frame))
 
     def _push(self, states: np.ndarray) -> None:
         self._history = np.concatenate([self._history, states])[-(self.config.past + REWIND) :]
@@ -330,6 +343,8 @@ class SamplerStream:
         if back <= 0:
             return self.next_frame
         self._history = np.concatenate([np.repeat(self._history[:1], back, axis=0), self._history[:-back]])
+        if self._restyle:
+            self._history = self._history - self._restyle.rewind(target)
         self.next_frame = target
         self._rewindable -= back
         return target

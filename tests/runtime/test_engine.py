@@ -92,6 +92,16 @@ def test_a_style_can_be_set_in_the_middle(models, speech):
     assert np.abs(late - plain.weights[110:]).max() > 0.1
 
 
+def test_a_style_leaves_no_trace_of_the_one_before_and_eases_in(models, speech):
+    """Happy, then sad from 2 s on: within a second the smile is gone, and nothing moves faster than speech does."""
+    smile, frown = ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["mouthFrownLeft"]
+    made = animate(speech[: 4 * 16_000], style="0:very happy 2~0.4:very sad", models=models).weights
+    assert made[45:60, smile].mean() > 0.3 and made[85:, smile].mean() < 0.15
+    assert made[85:, frown].mean() > made[45:60, frown].mean() + 0.15
+    steps = np.abs(np.diff(made, axis=0)).max(axis=1)
+    assert steps[58:74].max() <= 1.2 * np.delete(steps, range(58, 74)).max()
+
+
 def test_a_keyframe_is_shown(models, speech):
     engine = AvatarEngine(models)
     key = np.zeros(52, np.float32)

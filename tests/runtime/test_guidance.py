@@ -74,13 +74,10 @@ def test_shares_add_up_to_one_and_ease_in():
     assert (np.diff(shares[2]) >= 0).all()
 
 
-def test_short_ramps_may_blend_the_embeddings():
+def test_the_latest_style_is_the_one_that_has_begun():
     track = StyleTrack(vector(0.0))
     track.set(vector(3.0), 0.5, 10, 0.3)
-    (one,) = track.mix(np.arange(12, 16), blend_short=True)
-    assert one.vector[0] == pytest.approx(1.0) and one.strength == pytest.approx(1.0 - 0.5 / 3)
-    track.set(vector(9.0), 1.0, 40, 0.8)
-    assert len(track.mix(np.arange(45, 50), blend_short=True)) == 2, "long ones mix the predictions"
+    assert track.latest(9).vector[0] == 0.0 and track.latest(10).vector[0] == 3.0
 
 
 def test_an_earlier_style_drops_later_ones_and_restart_keeps_the_last():
