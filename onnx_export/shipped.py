@@ -11,9 +11,13 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import Tensor, nn
 
-from media2face.models.gnpfa.networks import Mapping
+from media2face.models.gnpfa.config import GNPFAConfig
+from media2face.models.gnpfa.networks import GeometryGenerator, Mapping
 from media2face.runtime.sessions import weights_folder
+
+_NORM = ("weight", "bias")
 
 
 def _read(name: str, folder: Path | None) -> tuple[onnx.GraphProto, dict[str, np.ndarray]]:
@@ -38,6 +42,76 @@ def shipped_mapping(name: str = "gnpfa_to_weights", folder: Path | None = None) 
     return mapping.requires_grad_(False).eval()
 
 
+def shipped_generator(folder: Path | None = None, cfg: GNPFAConfig | None = None) -> GeometryGenerator:
+    """G_geo as a frozen torch module, read from the shipped ONNX file; ``cfg`` is the edge configuration unless given.
+
+    Raises:
+        ValueError: if the file holds another configuration's network.
+    """
+    generator = GeometryGenerator(cfg or GNPFAConfig.edge())
+    fill(generator, _read("gnpfa_decoder", folder)[1])
+    return generator.requires_grad_(False).eval()
+
+
+def fill(module: nn.Module, arrays: dict[str, np.ndarray], prefix: str = "") -> None:
+    """Set every parameter of ``module`` to the array of its name, a bias without one to zero; buffers stay.
+
+    Raises:
+        ValueError: if a matrix or kernel is missing or has another shape.
+    """
+    with torch.no_grad():
+        for name, own in module.named_parameters():
+            array = arrays.get(prefix + name)
+            if array is None and own.dim() == 1:
+                array = np.zeros(tuple(own.shape), np.float32)
+            if array is None or array.shape != tuple(own.shape):
+                got = "none" if array is None else str(array.shape)
+                raise ValueError(f"expected {prefix + name} of shape {tuple(own.shape)} in the file, got {got}")
+            own.copy_(torch.from_numpy(array))
+
+
+@torch.no_grad()
+def shipped_picture_network(name: str, module: nn.Module, pictures: Tensor, folder: Path | None = None) -> None:
+    """Make ``module`` the vision network that ships as ``name``, ready to be trained on.
+
+    Batch norms are folded into the convolutions of the file. They are put back, layer after layer, with the mean and
+    variance that ``pictures`` give there as running statistics and the scale and shift that undo them, so that the
+    network computes what the file does.
+
+    Args:
+        name: ``vision_expression``, ``vision_pose`` or ``vision_locator``.
+        module: the torch network of that architecture; changed in place.
+        pictures: (B, 3, H, W) in [0, 1], like those it is to be trained on; a few hundred.
+        folder: of the ONNX files; None is the shipped one.
+
+    Raises:
+        ValueError: if the file holds another architecture.
+    """
+    _, arrays = _read(name, folder)
+    for key in [k for k in arrays if k.endswith("_int8")]:
+        arrays[key.removesuffix("_int8")] = arrays[key] * arrays[key.removesuffix("_int8") + "_scale"]
+    norms = {n: m for n, m in module.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    skipped = {f"{n}.{part}": np.zeros(m.num_features, np.float32) for n, m in norms.items() for part in _NORM}
+    fill(module, {k.removeprefix("network."): v for k, v in arrays.items()} | skipped)
+    biases = _folded_biases(arrays, norms)
+
+    def unfold(norm: nn.BatchNorm2d, inputs: tuple[Tensor], shift: np.ndarray) -> None:
+        x = inputs[0]
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.copy_(mean + torch.from_numpy(shift))
+
+    was, hooks = module.training, []
+    for key, norm in norms.items():
+        hooks.append(norm.register_forward_pre_hook(lambda m, x, shift=biases[key]: unfold(m, x, shift)))
+    module.eval()(pictures)
+    for hook in hooks:
+        hook.remove()
+    module.train(was)
+
+
 def phone_head(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The shipped encoder's linear phone head: weight (phones, A) and bias (phones,)."""
     graph, arrays = _read("speech_context", folder)
@@ -46,3 +120,15 @@ def phone_head(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     product = next(n for n in graph.node if n.output[0] in last.input)
     weight = next(arrays[name] for name in product.input if name in arrays)
     return weight.T.copy(), bias
+
+
+def _folded_biases(arrays: dict[str, np.ndarray], norms: dict[str, nn.BatchNorm2d]) -> dict[str, np.ndarray]:
+    """What folding added to the convolution before each batch norm."""
+    out = {}
+    for key in norms:
+        stem, _, number = key.rpartition(".")
+        before = f"network.{stem}.{int(number) - 1}.weight_bias"
+        if before not in arrays:
+            raise ValueError(f"expected the folded bias {before} in the file, got none: another exporter made it")
+        out[key] = arrays[before]
+    return out

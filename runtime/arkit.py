@@ -22,6 +22,13 @@ ARKIT_NAMES: tuple[str, ...] = (
 
 ARKIT_INDEX: dict[str, int] = {name: i for i, name in enumerate(ARKIT_NAMES)}
 
+_OTHER_SIDE = {"Left": "Right", "Right": "Left"}
+MIRRORED: tuple[int, ...] = tuple(
+    next((ARKIT_INDEX[n.removesuffix(a) + b] for a, b in _OTHER_SIDE.items() if n.endswith(a)), i)
+    for i, n in enumerate(ARKIT_NAMES)
+)
+"""Where each shape's counterpart on the other side stands; ``weights[..., MIRRORED]`` is the face in a mirror."""
+
 MOUTH_NAMES: tuple[str, ...] = tuple(n for n in ARKIT_NAMES if n.startswith(("jaw", "mouth")) or n == "tongueOut")
 UPPER_NAMES: tuple[str, ...] = tuple(n for n in ARKIT_NAMES if n.startswith(("eye", "brow")))
 

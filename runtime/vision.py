@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .arkit import MIRRORED
 from .decoder import FaceDecoder
 from .errors import ConfigError, InputError
 from .face_crop import SIDE_M, cut
@@ -29,6 +30,8 @@ CELL = 8
 """Pixels of the locator's input to one of its cells."""
 LOOK_SIDE = 160
 """Longer side of the picture that the locator sees; faces smaller than about a tenth of it are not found."""
+FIRST_LOOKS = 5
+"""Looks at a square that the locator proposes, at the most."""
 SEES_ROLL = 0.06
 """Radians of lean above which the square is turned with the head."""
 
@@ -224,8 +227,10 @@ class FaceTracker:
         )  # fmt: skip
 
     def _latent(self, image: np.ndarray, place: _Place) -> np.ndarray:
+        """E_exp on the square and on its mirror image; the mean of both faces, as M and M' know it."""
         crop = cut(image, place.centre, place.side, self._size, place.roll)
-        return self._expression.run({"image": crop[None]})["latent"][0]
+        seen, mirrored = self.decoder.weights(self._expression.run({"image": _with_mirror(crop)})["latent"])
+        return self.decoder.latents(0.5 * (seen + mirrored[list(MIRRORED)])[None])[0]
 
     def _follow(self, image: np.ndarray) -> _Place | None:
         """The face near where it was."""
@@ -241,37 +246,40 @@ class FaceTracker:
         return self._place(image, proposals)
 
     def _place(self, image: np.ndarray, proposals: list[tuple[np.ndarray, float]]) -> _Place | None:
-        """The first proposal that E_pose agrees with, looked at three times, each time better placed.
+        """The first proposal that E_pose agrees with, looked at up to five times, each time better placed.
 
-        To be found takes more than to be followed: the back of a head is taken for a face at one look, not at three.
+        To be found takes more than to be followed: two looks in a row, the third or a later one, must be sure. The back
+        of a head is taken for a face at one look, not at two; a face that the locator placed badly only after a few.
         """
         sure = 0.6 + 0.4 * self.config.confidence
         for centre, side in proposals[:3]:
             found = _Place(centre, side, 0.0, np.eye(3), 0.0)
-            for least in (0.3, sure, sure):
-                found = self._look(image, found.centre, found.side, found.roll, least)
+            for look in range(FIRST_LOOKS):
+                before = found.confidence
+                found = self._look(image, found.centre, found.side, found.roll, least=0.0)
                 if found is None:
                     break
-            if found is not None:
-                return found
+                if look >= 2 and min(before, found.confidence) >= sure:
+                    return found
         return None
 
     def _look(
         self, image: np.ndarray, centre: np.ndarray, side: float, roll: float, least: float | None = None
     ) -> _Place | None:
-        """E_pose on one square."""
+        """E_pose on one square and its mirror image; the mean of both."""
         height, width = image.shape[:2]
         if not 8 <= side <= 3 * max(width, height) or not (-0.3 * width < centre[0] < 1.3 * width
                                                            and -0.3 * height < centre[1] < 1.3 * height):  # fmt: skip
             return None
-        made = self._pose.run({"image": cut(image, centre, side, self._pose_size, roll)[None]})
-        confidence = float(made["face"][0])
+        made = self._pose.run({"image": _with_mirror(cut(image, centre, side, self._pose_size, roll))})
+        confidence = float(made["face"].mean())
         if not confidence >= (self.config.confidence if least is None else least):
             return None
-        right, down, grown = made["place"][0].astype(np.float64)
+        right, down, grown = (made["place"].astype(np.float64) * [[1, 1, 1], [-1, 1, 1]]).mean(axis=0)
         cosine, sine = np.cos(roll), np.sin(roll)
         shift = side * np.array([cosine * right - sine * down, sine * right + cosine * down])
-        rotation = _about_x(-roll) @ made["rotation"][0].astype(np.float64)
+        left = np.diag([1.0, -1.0, 1.0])
+        rotation = _about_x(-roll) @ _nearest_rotation(made["rotation"][0] + left @ made["rotation"][1] @ left)
         lean = -np.arctan2(rotation[2, 1] - rotation[1, 2], rotation[1, 1] + rotation[2, 2])
         return _Place(
             centre + shift, side * float(np.exp(np.clip(grown, -0.5, 0.5))), lean if abs(lean) > SEES_ROLL else 0.0,
@@ -329,6 +337,16 @@ class FaceTracker:
 
 def _about_x(angle: float) -> np.ndarray:
     return matrices_from_quaternions(np.array([[np.sin(angle / 2), 0, 0, np.cos(angle / 2)]]))[0]
+
+
+def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    u, _, v = np.linalg.svd(matrix.astype(np.float64))
+    return u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v
+
+
+def _with_mirror(crop: np.ndarray) -> np.ndarray:
+    """(S, S, 3) -> (2, S, S, 3): the crop, and as a mirror shows it."""
+    return np.stack([crop, crop[:, ::-1]])
 
 
 def _shrink(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

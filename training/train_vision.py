@@ -1,7 +1,7 @@
 """Train E_exp and E_pose with M' and G_geo frozen.
 
     python -m media2face.data.vision_set --data ../shared/data --out SET --tracks TRACKS
-    python -m media2face.training.train_vision --set SET --gnpfa RUN --minutes 45 --out OUT
+    python -m media2face.training.train_vision --set SET --minutes 45 --out OUT
 
 Each batch mixes synthetic pictures (random identities and blendshapes: equation 3's twin) with GRID's labelled frames
 (equation 3). Bounded by time, with a cosine learning rate over ``--minutes``; resumes from ``--out``.
@@ -26,12 +26,16 @@ from tqdm import tqdm
 from media2face.models.vision.config import CONFIGS, VisionConfig
 from media2face.models.vision.losses import point_loss, pose_losses
 from media2face.models.vision.networks import Vision, rotation_of
+from media2face.onnx_export.shipped import shipped_picture_network
 from media2face.training import checkpoint
 from media2face.training.vision_batches import TIGHT, WIDE, Batches
 from media2face.training.vision_faces import FrozenFace
 
 CHECKPOINT_S = 240.0
+SHIPPED = "shipped"
 WARMUP = 200
+HALF = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+"""Whether this processor computes bfloat16; where it only imitates it, a step takes ten times as long."""
 EMPTY = 0.12
 """Share of E_pose's pictures that are cut beside the face; as many more show heads turned away."""
 
@@ -52,7 +56,7 @@ def losses(
         away, _ = batches.crop(*batches.draw_away(empty), cfg.pose.size, WIDE)
         nothing, empty = torch.cat([nothing, away]), empty + len(away)
     layout = torch.channels_last
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
         z, near = model.expression.with_points(batches.look(close).to(memory_format=layout))
         pose, far = model.pose.with_points(batches.look(torch.cat([wide, nothing])).to(memory_format=layout))
     z, pose = z.float(), pose.float()
@@ -67,6 +71,7 @@ def losses(
         "face": torch.cat([labels["face"], torch.zeros(empty)]),
     }
     parts = {
+        "skin": (face.skin_mm(weights, labels["weights"], labels["valid"]) * facing).sum() / count,
         "vertices": (face.distance(weights, labels["weights"], labels["valid"]) * facing).sum() / count,
         "latent": (latent * facing).sum() / count,
         **pose_losses(pose, turned, true),
@@ -123,14 +128,22 @@ def warm_start(model: Vision, run: Path) -> int:
     return len(fits)
 
 
+def start_from_shipped(model: Vision, batches: Batches, pictures: int = 256) -> None:
+    """Take over E_exp and E_pose as they ship."""
+    images, labels = batches.draw(pictures, 0)
+    for name, jitter in (("expression", TIGHT), ("pose", WIDE)):
+        crops, _ = batches.crop(images, labels, getattr(model.cfg, name).size, jitter)
+        shipped_picture_network(f"vision_{name}", getattr(model, name), batches.look(crops))
+
+
 def train(
-    cfg: VisionConfig, folder: Path, gnpfa: Path, data: Path, out: Path, minutes: float,
-    start_from: Path | None = None, seed: int = 0,
+    cfg: VisionConfig, folder: Path, data: Path, out: Path, minutes: float, start_from: Path | str | None = None,
+    seed: int = 0,
 ) -> Vision:  # fmt: skip
     """Train within ``minutes`` and return the averaged networks; writes ``out``/last.safetensors and metrics.json."""
     torch.manual_seed(seed)
     batches, held_out = Batches(folder, seed=seed), Batches(folder, held_out=True, seed=seed)
-    face = FrozenFace(gnpfa, data, batches, cfg.render_size)
+    face = FrozenFace(data, batches, cfg.render_size)
     model = Vision(cfg).to(memory_format=torch.channels_last)
     average = checkpoint.Average(model)
     learning = [*model.expression.parameters(), *model.pose.parameters()]
@@ -140,7 +153,11 @@ def train(
     )  # fmt: skip
     file = out / "last.safetensors"
     if start_from and not file.is_file():
-        warm_start(model, start_from)
+        if str(start_from) == SHIPPED:
+            start_from_shipped(model, batches)
+        else:
+            warm_start(model, Path(start_from))
+        average = checkpoint.Average(model)
     step, spent = 0, 0.0
     if file.is_file():
         progress = checkpoint.load(file, model, average, optimizer)
@@ -182,18 +199,19 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--set", type=Path, required=True, help="folder made by data.vision_set")
-    parser.add_argument("--gnpfa", type=Path, required=True, help="training run of GNPFA whose M' and G_geo are used")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="ICT model")
     parser.add_argument("--config", choices=sorted(CONFIGS), default="edge")
     parser.add_argument("--minutes", type=float, default=45.0, help="training time in all, across resumed runs")
-    parser.add_argument("--start", type=Path, help="run whose layers are taken over where they have the same shape")
+    parser.add_argument(
+        "--start", help=f"run whose layers are taken over where they have the same shape, or '{SHIPPED}': what ships"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    train(CONFIGS[args.config](), args.set, args.gnpfa, args.data, args.out, args.minutes, args.start, args.seed)
+    train(CONFIGS[args.config](), args.set, args.data, args.out, args.minutes, args.start, args.seed)
 
 
 if __name__ == "__main__":

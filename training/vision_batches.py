@@ -31,6 +31,10 @@ TIGHT, WIDE = Jitter(0.025, 0.05, 0.07), Jitter(0.07, 0.12, 0.12)
 """For E_exp, which sees crops that E_pose has placed, and for E_pose, which must place them."""
 
 
+CHANGED = 0.6
+"""Share of the pictures whose look is changed."""
+
+
 class Batches:
     """Draws from one split of synthetic pictures and one of GRID's frames.
 
@@ -97,7 +101,14 @@ class Batches:
         return cut(images, centre, side, torch.zeros(n), size)
 
     def look(self, images: Tensor) -> Tensor:
-        """Changed in exposure, colour, sharpness, noise, and partly hidden."""
+        """Some of them (:data:`CHANGED`) changed in exposure, colour, sharpness, noise, and partly hidden."""
+        rows = torch.rand(len(images), generator=self.generator) < CHANGED
+        out = images.clone()
+        if rows.any():
+            out[rows] = self._changed(images[rows])
+        return out
+
+    def _changed(self, images: Tensor) -> Tensor:
         n, g = len(images), self.generator
 
         def normal(*shape: int) -> Tensor:

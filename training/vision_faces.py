@@ -17,7 +17,7 @@ from media2face.data.vision_set import identity_coefficients
 from media2face.models.vision.losses import ShapeDistance
 from media2face.models.vision.mesh import HeadMesh
 from media2face.models.vision.renderer import Renderer
-from media2face.onnx_export.gnpfa import load_run
+from media2face.onnx_export.shipped import shipped_generator, shipped_mapping
 from media2face.runtime.face_crop import SIDE_M, face_middle
 from media2face.runtime.rig_asset import RigAsset
 from media2face.training.vision_batches import Batches
@@ -26,21 +26,24 @@ IDENTITIES = 48
 """Identities whose pictures are rendered anew; their rest meshes are kept in memory."""
 GRID_DISTANCE = 1.2
 """Metres from GRID's camera, assumed."""
+SKIN_STEP = 7
+"""One skin vertex in so many stands for the skin in the loss."""
 _SKIN_FRAMES = 160
 
 
 class FrozenFace:
     """Everything the losses need of GNPFA and the rig; nothing here learns.
 
+    M' and G_geo are read from the files that ship.
+
     Args:
-        gnpfa: training run.
         data: folder of the ICT model.
         batches: for the colours of GRID's talker, learnt from training frames.
         size: side of the rendered pictures.
     """
 
-    def __init__(self, gnpfa: Path, data: Path, batches: Batches, size: int) -> None:
-        self._gnpfa = load_run(gnpfa)[0].requires_grad_(False)
+    def __init__(self, data: Path, batches: Batches, size: int) -> None:
+        self._to_weights, self._generator = shipped_mapping(), shipped_generator()
         ict, self.rig = ICTRig.load(data), RigAsset.load()
         atlas = FaceAtlas.build(ict, *self.rig.map_size)
         pick = np.concatenate([atlas.charted, np.arange(*PARTS["eyeballs"])])
@@ -50,6 +53,7 @@ class FrozenFace:
         self._texels = torch.from_numpy(atlas.texel_weight)
         skin = np.arange(*PARTS["narrow_face"])
         self._moves = torch.from_numpy(10 * ict.deltas[:, skin])
+        self._skin = torch.from_numpy(10 * ict.deltas[:, np.arange(*PARTS["face"])[::SKIN_STEP]]).flatten(1)
         lips = ict.landmarks[[i for pair in INNER_LIP_PAIRS for i in pair]]
         height = 10 * ict.deltas[:, lips, 1]
         self._gap = torch.from_numpy((height[:, 0::2] - height[:, 1::2]).mean(1))
@@ -77,7 +81,7 @@ class FrozenFace:
 
     def weights(self, z: Tensor) -> Tensor:
         """M': (B, 64) -> (B, 52), not clipped."""
-        return self._gnpfa.to_weights(z)
+        return self._to_weights(z)
 
     def marks(self, labels: dict[str, Tensor], seen: dict[str, Tensor]) -> Tensor:
         """Landmarks (B, 68, 2) in crops, right and down of the middle in sides; with the rig's own amplitudes."""
@@ -95,6 +99,12 @@ class FrozenFace:
         """Mean distance (B,) over the narrow face of two faces (B, 52) on the mean identity, mm."""
         apart = (made - true) @ self._moves.flatten(1)
         return apart.unflatten(1, self._moves.shape[1:]).norm(dim=2).mean(1)
+
+    def skin_mm(self, made: Tensor, true: Tensor, valid: Tensor) -> Tensor:
+        """(B,) mean distance over the skin of two faces (B, 52) on the mean identity, mm, smooth at zero; ``valid``
+        (B, 52) is 0 where a label says nothing. What the evaluation measures."""
+        apart = (((made - true) * valid) @ self._skin).unflatten(1, (-1, 3))
+        return (apart.square().sum(2) + 1e-4).sqrt().mean(1)
 
     def gap_mm(self, weights: Tensor) -> Tensor:
         """Lip gap (B,) of weights on the mean identity, mm."""
@@ -121,8 +131,8 @@ class FrozenFace:
         who = torch.where(grid, torch.full_like(who, IDENTITIES), who).long()
         neutral, neutral_map = self._neutrals[who], self._maps[who]
         with torch.no_grad():
-            true_map = self._gnpfa.generator(neutral_map, labels["z"][rows])
-        made_map = self._gnpfa.generator(neutral_map, z[rows])
+            true_map = self._generator(neutral_map, labels["z"][rows])
+        made_map = self._generator(neutral_map, z[rows])
         maps = 10 * (((made_map - true_map) ** 2).sum(1) * self._texels).mean((1, 2)).add(1e-5).sqrt().mean()
         away = torch.where(grid, torch.full((), GRID_DISTANCE), labels["distance"][rows])
         scene = (neutral, self._middles[who], SIDE_M * self._sizes[who], away)
@@ -179,7 +189,7 @@ class FrozenFace:
         for image, rotation, weights, z, centre, side in zip(
             images, *(labels[k] for k in ("rotation", "weights", "z", "centre", "side")), strict=True
         ):
-            offsets = self._gnpfa.generator(self._maps[-1:], z[None])
+            offsets = self._generator(self._maps[-1:], z[None])
             world = (self._mesh(offsets, weights[None], neutral)[0] - middle) @ rotation.T
             facing = (self._renderer.normals(world[None])[0][:, :1] - 0.2).clamp_min(0)
             depth = GRID_DISTANCE / (GRID_DISTANCE - world[:, :1])

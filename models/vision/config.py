@@ -45,7 +45,8 @@ class VisionConfig:
     latent_dim: int = 64
 
     # loss weights
-    weight_vertices: float = 1.0  # mm, through M' and the rig's linear shapes, lips and lids weighted
+    weight_skin: float = 2.0  # mm, mean distance over the skin, through M' and the rig's linear shapes
+    weight_vertices: float = 0.5  # mm, the same squared, lips and lids weighted, and its root
     weight_maps: float = 1.0  # mm, through M' and G_geo (the paper's geometry loss), on ``rendered`` pictures a step
     weight_image: float = 10.0  # display values, through the differentiable renderer (equation 3 and its twin)
     weight_latent: float = 2.0
@@ -55,12 +56,12 @@ class VisionConfig:
     weight_points: float = 20.0  # sides of the crop: landmarks in the picture
 
     # training
-    batch: int = 48
-    grid_share: float = 0.2  # of each batch: real frames
+    batch: int = 32
+    grid_share: float = 0.15  # of each batch: real frames
     rendered: int = 4  # pictures that go through G_geo and the renderer
-    render_every: int = 8  # steps
+    render_every: int = 16  # steps
     render_size: int = 48
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
 
     def __post_init__(self) -> None:
         if not 0 <= self.grid_share < 1:

@@ -9,10 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("adabelief_pytorch")
 
+from media2face.data.rig import PARTS, ICTRig  # noqa: E402
 from media2face.data.vision_set import LABEL, SIZE, PictureSet  # noqa: E402
 from media2face.models.vision.config import EncoderConfig, VisionConfig  # noqa: E402
 from media2face.models.vision.networks import Vision  # noqa: E402
 from media2face.runtime.face_crop import cut as cut_one  # noqa: E402
+from media2face.runtime.sessions import load_model  # noqa: E402
 from media2face.training import train_locator, train_vision, vision_faces  # noqa: E402
 from media2face.training.train_vision import train, warm_start  # noqa: E402
 from media2face.training.vision_batches import WIDE, Batches, cut  # noqa: E402
@@ -67,16 +69,13 @@ def test_pictures_stay_pictures(folder):
     changed = batches.look(crops.clone())
     assert changed.shape == crops.shape and changed.min() >= 0 and changed.max() <= 1
     assert (changed - crops).abs().mean() > 0.01
+    unchanged = (changed == crops).flatten(1).all(1)
+    assert 0 < unchanged.sum() < len(crops)
     away = batches.without_face(images, labels, 32)
     assert away.amax((1, 2, 3)).float().mean() < crops.amax((1, 2, 3)).float().mean()
 
 
 def test_a_run_stops_goes_on_and_warms_another(folder, shared_data, tmp_path, monkeypatch):
-    from safetensors.torch import save_file
-
-    from media2face.models.gnpfa.config import GNPFAConfig
-    from media2face.models.gnpfa.networks import GNPFA
-
     monkeypatch.setattr(vision_faces, "IDENTITIES", 1)
     monkeypatch.setattr(vision_faces, "_SKIN_FRAMES", 2)
     made = []
@@ -86,23 +85,44 @@ def test_a_run_stops_goes_on_and_warms_another(folder, shared_data, tmp_path, mo
         return made[-1]
 
     monkeypatch.setattr(train_vision, "FrozenFace", frozen)
-    gnpfa = tmp_path / "gnpfa"
-    gnpfa.mkdir()
-    space = GNPFA(GNPFAConfig.edge())
-    save_file({f"average.{k}": v.contiguous() for k, v in space.state_dict().items()}, gnpfa / "last.safetensors")
-    (gnpfa / "metrics.json").write_text(json.dumps({"config": vars(GNPFAConfig.edge())}))
     cfg = VisionConfig(expression=TINY, pose=TINY, batch=8, rendered=2, render_every=2, render_size=16)
     out = tmp_path / "run"
     out.mkdir()
-    train(cfg, folder, gnpfa, shared_data, out, 0.02)
+    train(cfg, folder, shared_data, out, 0.02)
     first = json.loads((out / "metrics.json").read_text())
-    train(cfg, folder, gnpfa, shared_data, out, 0.05)
+    train(cfg, folder, shared_data, out, 0.05)
     second = json.loads((out / "metrics.json").read_text())
     assert second["step"] > first["step"] > 0
     assert {"mm", "neutral_mm", "degrees", "grid_gap_r", "face_right"} <= set(second)
     assert all(np.isfinite(v) for k, v in second.items() if k not in ("config", "grid_gap_r"))
     other = Vision(cfg)
     assert warm_start(other, out) == len(other.state_dict())
+
+
+def test_a_run_starts_from_what_ships(folder):
+    model = Vision(VisionConfig.edge())
+    train_vision.start_from_shipped(model, Batches(folder), 24)
+    picture = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    shipped = load_model("vision_pose", None, "cpu").run({"image": picture})
+    with torch.no_grad():
+        made = model.pose.eval()(torch.from_numpy(picture).permute(0, 3, 1, 2) / 255)
+    assert np.abs(made[:, 6:9].numpy() - shipped["place"]).max() < 1e-4
+    assert all(m.running_var.min() > 0 for m in model.pose.modules() if isinstance(m, torch.nn.BatchNorm2d))
+
+
+def test_the_skin_is_measured_as_the_evaluation_does(folder, shared_data, monkeypatch):
+    monkeypatch.setattr(vision_faces, "IDENTITIES", 1)
+    monkeypatch.setattr(vision_faces, "_SKIN_FRAMES", 2)
+    face = vision_faces.FrozenFace(shared_data, Batches(folder), 16)
+    jaw, none = torch.zeros(2, 52), torch.zeros(2, 52)
+    jaw[:, 17] = torch.tensor([0.5, 1.0])
+    valid = torch.ones(2, 52)
+    half, whole = face.skin_mm(jaw, none, valid).tolist()
+    skin = 10 * ICTRig.load(shared_data).deltas[17, : PARTS["face"][1]]
+    assert whole == pytest.approx(np.linalg.norm(skin, axis=1).mean(), rel=0.05)
+    assert whole == pytest.approx(2 * half, rel=0.02)
+    valid[:, 17] = 0
+    assert face.skin_mm(jaw, none, valid).max() < 0.02
 
 
 def test_landmarks_that_are_new_count_nothing_at_first(tmp_path):

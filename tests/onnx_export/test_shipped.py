@@ -1,0 +1,66 @@
+"""Networks read back from the shipped files compute what the files do."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from media2face.models.vision.config import VisionConfig  # noqa: E402
+from media2face.models.vision.networks import Locator, Vision  # noqa: E402
+from media2face.onnx_export.shipped import fill, shipped_generator, shipped_picture_network  # noqa: E402
+from media2face.runtime.decoder import FaceDecoder  # noqa: E402
+from media2face.runtime.sessions import load_model  # noqa: E402
+
+
+def pictures(count: int, size: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3))
+    fine = rng.normal(0, 12, (count, size, size, 3))
+    return np.clip(coarse.repeat(8, 1).repeat(8, 2) + fine, 0, 255).astype(np.uint8)
+
+
+def as_torch(images: np.ndarray):
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+
+
+@pytest.mark.parametrize("name", ["expression", "pose", "locator"])
+def test_batch_norms_come_back_and_change_nothing(name):
+    cfg = VisionConfig.edge()
+    network = Locator(cfg.locator_channels) if name == "locator" else getattr(Vision(cfg), name)
+    size = 96 if name == "locator" else network.size
+    shipped_picture_network(f"vision_{name}", network, as_torch(pictures(32, size)))
+    assert network.training
+    fresh = pictures(1, size, 1)
+    with torch.no_grad():
+        made = network.eval()(as_torch(fresh)).numpy()
+    wanted = load_model(f"vision_{name}", None, "cpu").run({"image": fresh})
+    if name == "pose":
+        made, wanted = made[:, 6:9], wanted["place"]
+    else:
+        wanted = next(iter(wanted.values()))
+    assert np.abs(made - wanted).max() < 1e-3 * max(1.0, np.abs(wanted).max())
+    norm = next(m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert not torch.allclose(norm.running_var, torch.ones_like(norm.running_var))
+    with torch.no_grad():  # and in training mode, on the pictures that gave the statistics
+        same = as_torch(pictures(32, size))
+        assert torch.allclose(network.train()(same), network.eval()(same), atol=0.05)
+
+
+def test_the_generator_is_the_shipped_decoder():
+    decoder, generator = FaceDecoder(), shipped_generator()
+    z = decoder.latents(np.eye(52, dtype=np.float32)[[17, 23]])
+    neutral = decoder.rig.neutral_map(decoder.rig.neutral)
+    shipped = load_model("gnpfa_decoder", None, "cpu").run({"neutral": neutral, "latent": z})["offsets"]
+    with torch.no_grad():
+        made = generator(torch.from_numpy(neutral), torch.from_numpy(z)).numpy()
+    assert np.abs(made - shipped).max() < 1e-4 and np.abs(shipped).max() > 0.5
+    assert not any(p.requires_grad for p in generator.parameters())
+
+
+def test_another_architecture_is_refused():
+    layer = torch.nn.Linear(3, 2)
+    with pytest.raises(ValueError, match=r"expected weight of shape \(2, 3\) in the file, got \(2, 4\)"):
+        fill(layer, {"weight": np.zeros((2, 4), np.float32)})
+    fill(layer, {"weight": np.ones((2, 3), np.float32)})
+    assert layer.weight.eq(1).all() and layer.bias.eq(0).all()
