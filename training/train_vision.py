@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from adabelief_pytorch import AdaBelief
 from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
@@ -28,12 +27,13 @@ from media2face.models.vision.losses import point_loss, pose_losses
 from media2face.models.vision.networks import Vision, rotation_of
 from media2face.onnx_export.shipped import shipped_picture_network
 from media2face.training import checkpoint
+from media2face.training.muon import Muon
 from media2face.training.vision_batches import TIGHT, WIDE, Batches
 from media2face.training.vision_faces import FrozenFace
 
 CHECKPOINT_S = 240.0
 SHIPPED = "shipped"
-WARMUP = 200
+WARMUP = 60
 HALF = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 """Whether this processor computes bfloat16; where it only imitates it, a step takes ten times as long."""
 EMPTY = 0.12
@@ -147,10 +147,7 @@ def train(
     model = Vision(cfg).to(memory_format=torch.channels_last)
     average = checkpoint.Average(model)
     learning = [*model.expression.parameters(), *model.pose.parameters()]
-    optimizer = AdaBelief(
-        learning, lr=cfg.learning_rate, eps=1e-12, betas=(0.9, 0.999), rectify=False, weight_decouple=True,
-        weight_decay=1e-3, print_change_log=False,
-    )  # fmt: skip
+    optimizer = Muon(learning, lr=cfg.learning_rate, weight_decay=1e-3)
     file = out / "last.safetensors"
     if start_from and not file.is_file():
         if str(start_from) == SHIPPED:

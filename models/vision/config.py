@@ -61,7 +61,7 @@ class VisionConfig:
     rendered: int = 4  # pictures that go through G_geo and the renderer
     render_every: int = 16  # steps
     render_size: int = 48
-    learning_rate: float = 6e-4
+    learning_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         if not 0 <= self.grid_share < 1:

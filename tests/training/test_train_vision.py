@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("adabelief_pytorch")
 
 from media2face.data.rig import PARTS, ICTRig  # noqa: E402
 from media2face.data.vision_set import LABEL, SIZE, PictureSet  # noqa: E402
