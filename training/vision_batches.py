@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from media2face.data.fit import Talker
 from media2face.data.vision_set import SIZE, PictureSet
+from media2face.onnx_export.shipped import shipped_mapping
+from media2face.runtime.arkit import MIRRORED
 
 FIELDS = ("z", "weights", "rotation", "centre", "side", "face", "identity", "distance", "gap", "clip")
 
@@ -31,8 +33,10 @@ TIGHT, WIDE = Jitter(0.025, 0.05, 0.07), Jitter(0.07, 0.12, 0.12)
 """For E_exp, which sees crops that E_pose has placed, and for E_pose, which must place them."""
 
 
-CHANGED = 0.6
+CHANGED = 0.8
 """Share of the pictures whose look is changed."""
+_ACROSS = torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, 1.0]])
+"""Signs of a rotation's entries seen in a mirror that swaps left and right (REP-103: y)."""
 
 
 class Batches:
@@ -48,6 +52,7 @@ class Batches:
         self.made, self.real = PictureSet(folder, split), PictureSet(folder, f"grid_{split}")
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
+        self._to_latent = shipped_mapping("gnpfa_from_weights")
         self.seen_on_video = torch.from_numpy(Talker.valid().astype(np.float32))
         self.refresh()
 
@@ -57,10 +62,23 @@ class Batches:
         self.away = self.rows[self.made.labels["face"][self.rows] == 0]
 
     def draw(self, made: int, real: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Stored pictures (n, 3, S, S) uint8 and labels, synthetic ones first."""
+        """Stored pictures (n, 3, S, S) uint8 and labels, synthetic ones first; half of them as a mirror shows them."""
         rows = np.sort(self.rng.choice(self.rows, made, replace=len(self.rows) < made))
         frames = np.sort(self.rng.integers(len(self.real.labels), size=real))
-        return self.take(rows, frames)
+        return self._mirror(*self.take(rows, frames))
+
+    def _mirror(self, images: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Half of the pictures seen in a mirror: the other side's shapes, and ``mirrored`` (n,) true."""
+        flip = torch.rand(len(images), generator=self.generator) < 0.5
+        images, out = images.clone(), {k: v.clone() for k, v in labels.items()}
+        images[flip] = images[flip].flip(3)
+        for key in ("weights", "valid"):
+            out[key][flip] = labels[key][flip][:, list(MIRRORED)]
+        with torch.no_grad():
+            out["z"][flip] = self._to_latent(out["weights"][flip])
+        out["rotation"][flip] = labels["rotation"][flip] * _ACROSS
+        out["centre"][flip, 0] = SIZE - 1 - labels["centre"][flip, 0]
+        return images, out | {"mirrored": flip}
 
     def draw_away(self, count: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Heads that are turned away, as :meth:`draw`, where the split has any."""
@@ -71,6 +89,7 @@ class Batches:
         images = np.concatenate([self.made.images[rows], self.real.images[frames]])
         labels = np.concatenate([self.made.labels[rows], self.real.labels[frames]])
         out = {k: torch.from_numpy(np.array(labels[k], order="C")) for k in FIELDS}
+        out["mirrored"] = torch.zeros(len(labels), dtype=torch.bool)
         out["valid"] = torch.where((out["identity"] < 0)[:, None], self.seen_on_video, torch.ones(()))
         return torch.from_numpy(images).permute(0, 3, 1, 2), out
 

@@ -13,11 +13,12 @@ from media2face.bodies.paint import paint
 from media2face.data.face_asset import identity_neutral
 from media2face.data.geometry_maps import FaceAtlas
 from media2face.data.rig import INNER_LIP_PAIRS, PARTS, ICTRig, to_ros
-from media2face.data.vision_set import identity_coefficients
+from media2face.data.vision_set import LOOKS, PER_IDENTITY, identity_coefficients
 from media2face.models.vision.losses import ShapeDistance
 from media2face.models.vision.mesh import HeadMesh
 from media2face.models.vision.renderer import Renderer
 from media2face.onnx_export.shipped import shipped_generator, shipped_mapping
+from media2face.runtime.arkit import MIRRORED
 from media2face.runtime.face_crop import SIDE_M, face_middle
 from media2face.runtime.rig_asset import RigAsset
 from media2face.training.vision_batches import Batches
@@ -26,6 +27,11 @@ IDENTITIES = 48
 """Identities whose pictures are rendered anew; their rest meshes are kept in memory."""
 GRID_DISTANCE = 1.2
 """Metres from GRID's camera, assumed."""
+MARK_MIRROR = [
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), *range(45, 41, -1), 47, 46,
+    *range(39, 35, -1), 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+]  # fmt: skip
+"""Where each of the 68 Multi-PIE landmarks has its counterpart on the other side."""
 SKIN_STEP = 7
 """One skin vertex in so many stands for the skin in the loss."""
 _SKIN_FRAMES = 160
@@ -66,7 +72,7 @@ class FrozenFace:
         self._middles = torch.from_numpy(np.stack([p for p, _ in places]))
         self._sizes = torch.tensor([s for _, s in places])
         self._maps = torch.from_numpy(np.concatenate([self.rig.neutral_map(n.numpy()) for n in self._neutrals]))
-        self._learn_marks(ict, int(batches.made.labels["identity"].max()) + 1, marks)
+        self._learn_marks(ict, -(-len(batches.made.labels) // (PER_IDENTITY * LOOKS)), marks)  # also those yet to come
         part = np.zeros(len(self.rig.neutral), bool)
         for name in ("face", "mouth_socket", "teeth", "tongue", "eye_left", "eye_right"):
             part[slice(*self.rig.parts[name])] = True
@@ -86,8 +92,11 @@ class FrozenFace:
     def marks(self, labels: dict[str, Tensor], seen: dict[str, Tensor]) -> Tensor:
         """Landmarks (B, 68, 2) in crops, right and down of the middle in sides; with the rig's own amplitudes."""
         who = labels["identity"].clamp_min(-1).long()  # -1 is the last: the mean
-        points = self._marks[who] + torch.tensordot(labels["weights"], self._mark_moves, dims=1)
-        world = (points - self._mark_middles[who][:, None]) @ seen["rotation"].transpose(1, 2)
+        flip = labels["mirrored"][:, None]
+        own = torch.where(flip, labels["weights"][:, list(MIRRORED)], labels["weights"])
+        points = self._marks[who] + torch.tensordot(own, self._mark_moves, dims=1) - self._mark_middles[who][:, None]
+        reflected = points[:, MARK_MIRROR] * torch.tensor([1.0, -1.0, 1.0])
+        world = torch.where(flip[:, :, None], reflected, points) @ seen["rotation"].transpose(1, 2)
         away = torch.where(labels["identity"] < 0, torch.full((), GRID_DISTANCE), labels["distance"])[:, None]
         near = away / (away - world[:, :, 0]).clamp_min(0.02)
         whole = (SIDE_M * self._mark_sizes[who] * (-seen["place"][:, 2]).exp())[:, None]
@@ -121,7 +130,7 @@ class FrozenFace:
             pictures: (B, 3, S, S) E_pose's crops before their look was changed.
             seen: ``rotation`` and ``place`` as truly seen in these crops. labels: the batch's.
         """
-        shown = (labels["face"] == 1) & (labels["identity"] < IDENTITIES)
+        shown = (labels["face"] == 1) & (labels["identity"] < IDENTITIES) & ~labels["mirrored"]
         shown = shown.nonzero()[:, 0][torch.randperm(int(shown.sum()))]
         real, made = (shown[(labels["identity"][shown] < 0) == which] for which in (True, False))
         rows = torch.cat([made[: count - min(count // 2, len(real))], real[: count // 2]])

@@ -8,10 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from media2face.data.face_pictures import head_rotation  # noqa: E402
 from media2face.data.rig import PARTS, ICTRig  # noqa: E402
 from media2face.data.vision_set import LABEL, SIZE, PictureSet  # noqa: E402
 from media2face.models.vision.config import EncoderConfig, VisionConfig  # noqa: E402
 from media2face.models.vision.networks import Vision  # noqa: E402
+from media2face.runtime.arkit import ARKIT_INDEX, MIRRORED  # noqa: E402
+from media2face.runtime.decoder import FaceDecoder  # noqa: E402
 from media2face.runtime.face_crop import cut as cut_one  # noqa: E402
 from media2face.runtime.sessions import load_model  # noqa: E402
 from media2face.training import train_locator, train_vision, vision_faces  # noqa: E402
@@ -51,6 +54,27 @@ def test_labels_move_with_the_crop(folder):
     assert seen["place"].abs().max() > 0.05
     tilt = torch.atan2(seen["rotation"][:, 2, 1], seen["rotation"][:, 2, 2])
     assert tilt.abs().max() > 0.05 and torch.allclose(torch.linalg.det(seen["rotation"]), torch.ones(24), atol=1e-5)
+
+
+def test_half_of_a_batch_is_seen_in_a_mirror(folder):
+    batches = Batches(folder)
+    images, labels = batches.draw(40, 8)
+    flip = labels["mirrored"]
+    assert 8 < flip.sum() < 40
+    flat = images.float().mean(1).flatten(1)
+    peak = torch.stack([flat.argmax(1) % SIZE, flat.argmax(1) // SIZE], 1)
+    assert (peak - labels["centre"]).abs().max() <= 2.0  # the dot goes with its label
+    assert not batches.take(batches.rows[:4], np.zeros(0, int))[1]["mirrored"].any()
+    turned = {**labels, "rotation": torch.tensor(head_rotation(30, 10, 5)).expand(48, 3, 3)}
+    turned["weights"] = torch.zeros(48, 52)
+    turned["weights"][:, ARKIT_INDEX["mouthSmileLeft"]] = 1
+    _, seen = batches._mirror(images, turned)
+    flip = seen["mirrored"]
+    assert torch.allclose(seen["rotation"][flip], torch.tensor(head_rotation(-30, 10, -5)), atol=1e-6)
+    assert seen["weights"][flip, ARKIT_INDEX["mouthSmileRight"]].eq(1).all()
+    assert seen["weights"][~flip, ARKIT_INDEX["mouthSmileLeft"]].eq(1).all()
+    both = FaceDecoder().latents(seen["weights"].numpy())
+    assert np.abs(seen["z"][flip].numpy() - both[flip.numpy()]).max() < 1e-4
 
 
 def test_crops_are_those_of_the_run_time(folder):
@@ -122,6 +146,27 @@ def test_the_skin_is_measured_as_the_evaluation_does(folder, shared_data, monkey
     assert whole == pytest.approx(2 * half, rel=0.02)
     valid[:, 17] = 0
     assert face.skin_mm(jaw, none, valid).max() < 0.02
+
+
+def test_landmarks_of_a_mirrored_face_lie_mirrored(folder, shared_data, monkeypatch):
+    monkeypatch.setattr(vision_faces, "IDENTITIES", 1)
+    monkeypatch.setattr(vision_faces, "_SKIN_FRAMES", 2)
+    batches = Batches(folder)
+    face = vision_faces.FrozenFace(shared_data, batches, 16)
+    _, labels = batches.take(batches.rows[:2], np.zeros(0, int))
+    labels["weights"] = torch.rand(2, 52)
+    labels["rotation"] = torch.tensor(head_rotation(20, 5, 8)).expand(2, 3, 3).clone()
+    seen = {"rotation": labels["rotation"], "place": torch.tensor([[0.03, 0.01, 0.0]]).expand(2, 3)}
+    before = face.marks(labels, seen)
+    mirrored = {**labels, "mirrored": torch.ones(2, dtype=torch.bool)}
+    mirrored["weights"] = labels["weights"][:, list(MIRRORED)]
+    across = {
+        "rotation": torch.tensor(head_rotation(-20, 5, -8)).expand(2, 3, 3),
+        "place": seen["place"] * torch.tensor([-1, 1, 1]),
+    }
+    after = face.marks(mirrored, across)
+    assert torch.allclose(after[:, vision_faces.MARK_MIRROR] * torch.tensor([-1.0, 1.0]), before, atol=1e-5)
+    assert before.std() > 0.1
 
 
 def test_landmarks_that_are_new_count_nothing_at_first(tmp_path):
