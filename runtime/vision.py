@@ -21,15 +21,12 @@ from .arkit import MIRRORED
 from .decoder import FaceDecoder
 from .errors import ConfigError, InputError
 from .face_crop import SIDE_M, cut
+from .face_locator import squares
 from .one_euro import OneEuro
 from .pictures import check_picture
 from .rotation import matrices_from_quaternions, quaternions_from_rotvecs, rotvec_from_matrix
 from .sessions import load_model, require
 
-CELL = 8
-"""Pixels of the locator's input to one of its cells."""
-LOOK_SIDE = 160
-"""Longer side of the picture that the locator sees; faces smaller than about a tenth of it are not found."""
 FIRST_LOOKS = 5
 """Looks at a square that the locator proposes, at the most."""
 SEES_ROLL = 0.06
@@ -169,7 +166,7 @@ class FaceTracker:
                 self._lose()
             found = self._find(image)
         elif self.counts["pictures"] % self.config.look_every == 0:
-            self._faces = max(1, len(self._candidates(image)))
+            self._faces = max(1, len(squares(self._locator, image)))
         if found is None:
             self.counts["no face"] += 1
             return None
@@ -190,7 +187,7 @@ class FaceTracker:
             InputError: if the picture has another form or size.
         """
         image = check_picture(image)
-        proposals = self._candidates(image)
+        proposals = squares(self._locator, image)
         found = self._place(image, proposals)
         if found is None:
             return None
@@ -241,7 +238,7 @@ class FaceTracker:
         return found
 
     def _find(self, image: np.ndarray) -> _Place | None:
-        proposals = self._candidates(image)
+        proposals = squares(self._locator, image)
         self._faces = len(proposals)
         return self._place(image, proposals)
 
@@ -286,29 +283,6 @@ class FaceTracker:
             rotation, confidence,
         )  # fmt: skip
 
-    def _candidates(self, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Squares (middle in pixels, side) that may hold a face, the largest and most central first."""
-        height, width = image.shape[:2]
-        scale = LOOK_SIDE / max(width, height)
-        small, offset = _shrink(image, scale)
-        grid = self._locator.run({"image": small[None]})["faces"][0].astype(np.float64)
-        chance = 1 / (1 + np.exp(-grid[0]))
-        rows, columns = np.nonzero(chance > 0.4)
-        order = np.argsort(-chance[rows, columns])
-        kept: list[tuple[np.ndarray, float]] = []
-        for row, column in zip(rows[order], columns[order], strict=True):
-            _, right, down, grown = grid[:, row, column]
-            middle = (np.array([column + 0.5 + 8 * right, row + 0.5 + 8 * down]) * CELL - offset) / scale - 0.5
-            side = float(np.exp(np.clip(grown, -3, 3))) * 8 * CELL / scale
-            if all(np.linalg.norm(middle - other) > 0.5 * max(side, size) for other, size in kept):
-                kept.append((middle, side))
-        centre = np.array([width, height]) / 2
-
-        def worth(item: tuple[np.ndarray, float]) -> float:
-            return item[1] * (1 - 0.5 * np.linalg.norm(item[0] - centre) / np.linalg.norm(centre))
-
-        return sorted(kept, key=worth, reverse=True)
-
     def _position(self, place: _Place, image: np.ndarray) -> np.ndarray:
         """The neck pivot (3,) in metres, camera at the origin."""
         height, width = image.shape[:2]
@@ -347,15 +321,3 @@ def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
 def _with_mirror(crop: np.ndarray) -> np.ndarray:
     """(S, S, 3) -> (2, S, S, 3): the crop, and as a mirror shows it."""
     return np.stack([crop, crop[:, ::-1]])
-
-
-def _shrink(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """The picture scaled and padded to whole cells, and where its corner lies in it."""
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
-    across, down = (-(-n // CELL) * CELL - n for n in size)
-    before = np.array([across // 2, down // 2])
-    return np.pad(small, ((before[1], down - before[1]), (before[0], across - before[0]), (0, 0)), mode="edge"), before

@@ -8,7 +8,10 @@ import pytest
 pytest.importorskip("embreex", reason="the renderer makes the pictures")
 
 from media2face.bodies.render import HALF_ANGLE, Renderer  # noqa: E402
-from media2face.runtime.arkit import ARKIT_INDEX  # noqa: E402
+from media2face.runtime.arkit import (
+    ARKIT_INDEX,  # noqa: E402
+    MIRRORED,  # noqa: E402
+)
 from media2face.runtime.errors import ConfigError, InputError, ModelError  # noqa: E402
 from media2face.runtime.rotation import quaternions_from_rotvecs, rotvec_from_quaternion  # noqa: E402
 from media2face.runtime.sessions import weights_folder  # noqa: E402
@@ -122,6 +125,22 @@ def test_a_lost_face_is_counted_and_found_again(tracker, show):
     seen = [tracker.track(p, k / 30) is not None for k, p in enumerate([picture, picture, nothing, nothing, picture])]
     assert seen == [True, True, False, False, True]
     assert tracker.counts["face lost"] == before + 1
+
+
+def test_a_mirror_swaps_the_sides_and_nothing_else(tracker, show):
+    picture = show(yaw=15)
+    one, other = tracker.read(picture), tracker.read(np.ascontiguousarray(picture[:, ::-1]))
+    assert np.abs(one.weights[list(MIRRORED)] - other.weights).max() < 0.03
+    assert np.abs(one.rotation * [-1, 1, -1, 1] - other.rotation).max() < 0.01
+    assert one.confidence == pytest.approx(other.confidence, abs=0.02)
+
+
+def test_a_square_that_lies_badly_is_put_right(tracker, show):
+    picture = show()
+    true = tracker.read(picture)
+    found = tracker._place(picture, [(true.centre + 0.3 * true.side, 1.35 * true.side)])
+    assert np.linalg.norm(found.centre - true.centre) < 0.05 * true.side
+    assert found.side == pytest.approx(true.side, rel=0.06)
 
 
 def test_a_head_seen_from_behind_is_no_face(tracker, show):
