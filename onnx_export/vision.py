@@ -116,7 +116,7 @@ def store_int8(model: onnx.ModelProto, smallest: int = 500_000) -> onnx.ModelPro
 
 
 def export(run: Path, folder: Path) -> dict[str, Path]:
-    """Write the three models for the M' that lies in ``folder``."""
+    """Write the models for the M' that lies in ``folder``; the locator only if the run holds one."""
     model, metrics = load_run(run)
     metrics = {k: round(float(v), 4) for k, v in metrics.items()}
     rig = RigAsset.load(folder)
@@ -141,6 +141,8 @@ def export(run: Path, folder: Path) -> dict[str, Path]:
             {1: STRIDE * high, 2: STRIDE * wide}, {},
         ),
     }  # fmt: skip
+    if not (run / "locator.safetensors").is_file():
+        del jobs["vision_locator"]
     return {
         name: write_model(store_int8(to_onnx(module, example, outputs, axes)), name, folder, metrics=metrics, **fields)
         for name, (module, example, outputs, axes, fields) in jobs.items()

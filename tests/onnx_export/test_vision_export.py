@@ -50,6 +50,10 @@ def test_untrained_encoders_export_and_load(tmp_path):
     model = Vision(cfg)
     save_file({f"average.{k}": v.contiguous() for k, v in model.state_dict().items()}, run / "last.safetensors")
     (run / "metrics.json").write_text(json.dumps({"config": asdict(cfg), "mm": 1.0}))
+    assert set(export(run, out)) == {"vision_expression", "vision_pose"}  # no locator was trained: none is written
+    state = {f"average.{k}": v.contiguous() for k, v in model.locator.state_dict().items()}
+    save_file(state, run / "locator.safetensors")
+    (run / "locator.json").write_text(json.dumps({"found": 0.0}))
     paths = export(run, out)
     assert set(paths) == {"vision_expression", "vision_pose", "vision_locator"}
     loaded = {name: load_model(name, out, "cpu") for name in paths}

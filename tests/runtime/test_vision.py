@@ -8,10 +8,7 @@ import pytest
 pytest.importorskip("embreex", reason="the renderer makes the pictures")
 
 from media2face.bodies.render import HALF_ANGLE, Renderer  # noqa: E402
-from media2face.runtime.arkit import (
-    ARKIT_INDEX,  # noqa: E402
-    MIRRORED,  # noqa: E402
-)
+from media2face.runtime.arkit import ARKIT_INDEX, MIRRORED  # noqa: E402
 from media2face.runtime.errors import ConfigError, InputError, ModelError  # noqa: E402
 from media2face.runtime.rotation import quaternions_from_rotvecs, rotvec_from_quaternion  # noqa: E402
 from media2face.runtime.sessions import weights_folder  # noqa: E402
