@@ -248,7 +248,7 @@ class FaceTracker:
         To be found takes more than to be followed: two looks in a row, the third or a later one, must be sure. The back
         of a head is taken for a face at one look, not at two; a face that the locator placed badly only after a few.
         """
-        sure = 0.6 + 0.4 * self.config.confidence
+        sure = 0.9 + 0.1 * self.config.confidence
         for centre, side in proposals[:3]:
             found = _Place(centre, side, 0.0, np.eye(3), 0.0)
             for look in range(FIRST_LOOKS):
