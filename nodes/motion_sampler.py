@@ -19,7 +19,7 @@ from media2face_msgs.srv import AddKeyframe, Interrupt
 
 from . import qos, runner
 from .base import NS, AvatarNode, to_ns, to_stamp
-from .parameters import PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
+from .parameters import PRECISION, PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
 
 DEFAULTS = SamplerConfig()
 SOON = NS // 6
@@ -33,6 +33,7 @@ class MotionSamplerNode(AvatarNode):
     PARAMETERS = (
         PROVIDER,
         WEIGHTS,
+        PRECISION,
         PRESENTATION_DELAY,
         Param("seed", 0, "another seed, another motion that fits", 0, 2**31 - 1),
         Param("steps", DEFAULTS.steps, "DDIM steps a hop; fewer are taken where the machine falls behind", 1, 500),
@@ -46,7 +47,7 @@ class MotionSamplerNode(AvatarNode):
         config = SamplerConfig(
             **{name: self.value(name) for name in ("steps", "temperature", "guidance_style", "guidance_audio")}
         )
-        folder, provider = self.value("weights") or None, self.value("provider")
+        folder, provider = self.weights(), self.value("provider")
         self.decoder = FaceDecoder(folder, provider)
         self.sampler = MotionSampler(folder, provider, config, decoder_fingerprint=self.decoder.fingerprint)
         self.motion = self.give(HeadMotion, "head_motion", qos.MOTION)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime as ort
 
 from .errors import ConfigError, ModelError
+from .io_binding import GPU_PROVIDERS, on_host, run_bound
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,17 @@ class Model:
     def provider(self) -> str:
         return self.session.get_providers()[0]
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One pass; names as in the graph."""
-        return dict(zip(self._outputs, self.session.run(self._outputs, dict(feeds)), strict=True))
+    def run(
+        self, feeds: Mapping[str, np.ndarray | ort.OrtValue], keep: Collection[str] = ()
+    ) -> dict[str, np.ndarray | ort.OrtValue]:
+        """One pass; names as in the graph.
+
+        Outputs named in ``keep`` are only for feeding to the next pass: on a GPU they stay there (:mod:`.io_binding`).
+        """
+        if self.provider in GPU_PROVIDERS:
+            return run_bound(self.session, self._outputs, feeds, keep)
+        made = self.session.run(self._outputs, {name: on_host(value) for name, value in feeds.items()})
+        return dict(zip(self._outputs, made, strict=True))
 
 
 def load_model(
