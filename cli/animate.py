@@ -78,9 +78,7 @@ def run(options: argparse.Namespace) -> int:
         _check_template(options)
     with AudioFile(options.speech) as source:
         seconds = source.expected / SAMPLE_RATE if source.expected else None
-    models = EngineModels.load(
-        options.weights, options.provider, model=options.model, precision=options.precision
-    )
+    models = EngineModels.load(options.weights, options.provider, model=options.model, precision=options.precision)
     neutral = identity_of(options.identity, models.decoder.rig) if options.identity else None
     style = models.style.encode_image(options.style_image) if options.style_image else options.style
     began = time.perf_counter()

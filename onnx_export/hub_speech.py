@@ -4,8 +4,8 @@
     python -m media2face.onnx_export.hub_speech --model ~/my_wav2vec2 --out FOLDER --left 2 --hop 0.1 --lookahead 0.2
 
 `speech_hub`: audio (B, n) -> features (B, T, D), T = (n - 400) // 320 + 1; the audio's normalisation is inside. The
-record names the checkpoint, the window it is to be run with, and a fingerprint of both. FOLDER becomes a weights folder:
-what it lacks is copied from the shipped one, so that ``--weights FOLDER`` finds everything.
+record names the checkpoint, the window it is to be run with, and a fingerprint of both. FOLDER becomes a weights
+folder: what it lacks is copied from the shipped one, so that ``--weights FOLDER`` finds everything.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def export(model: HubSpeech, name: str, folder: str | Path, window: Window | Non
     )  # fmt: skip
     proto = onnx.load_from_string(buffer.getvalue())
     identity = f"{fingerprint(proto)} {model.normalise} {sorted(asdict(window).items())}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return write_model(
-        proto, MODEL, folder, fp16=False, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16], checkpoint=name,
+        proto, MODEL, folder, fp16=False, fingerprint=digest, checkpoint=name,
         dim=model.wav2vec2.config.hidden_size, sample_rate=SAMPLE_RATE, stride=STRIDE, receptive_field=RECEPTIVE_FIELD,
         normalise=model.normalise, window=asdict(window),
     )  # fmt: skip
@@ -67,7 +68,9 @@ def parity(model: HubSpeech, folder: str | Path, seconds: float = 3.0, seed: int
     """Largest difference of the streamed features from torch's on the same windows, over swelling noise."""
     encoder = WindowedSpeechEncoder(folder, providers="cpu")
     rng = np.random.default_rng(seed)
-    audio = rng.standard_normal(int(SAMPLE_RATE * seconds)) * (0.06 + 0.04 * np.sin(np.arange(SAMPLE_RATE * seconds) / 900))
+    audio = rng.standard_normal(int(SAMPLE_RATE * seconds)) * (
+        0.06 + 0.04 * np.sin(np.arange(SAMPLE_RATE * seconds) / 900)
+    )
     stream = encoder.stream()
     stream.accept_waveform(audio.astype(np.float32))
     _, features = stream.read()
@@ -82,7 +85,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the weights folder to make or to add to")
     parser.add_argument("--left", type=float, default=2.0, help="past that a feature sees, s (default: 2)")
     parser.add_argument("--hop", type=float, default=0.1, help="how often the network runs, s (default: 0.1)")
-    parser.add_argument("--lookahead", type=float, default=0.2, help="future that a feature waits for, s (default: 0.2)")
+    parser.add_argument(
+        "--lookahead", type=float, default=0.2, help="future that a feature waits for, s (default: 0.2)"
+    )
     parser.add_argument(
         "--normalise", action=argparse.BooleanOptionalAction, help="default: as the checkpoint's preprocessor says"
     )

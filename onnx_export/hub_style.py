@@ -47,7 +47,9 @@ def export(model: nn.Module, theirs: Callable[[list[str]], Tensor], name: str, f
     size = size if isinstance(size, (tuple, list)) else (size, size)
     resize = getattr(model.visual, "preprocess_cfg", {}).get("resize_mode", "shortest")
     if size[0] != size[1] or resize not in _RESIZE:
-        raise ValueError(f"{name} reads pictures of {size} pixels, resized by {resize!r}; expected square ones, {_RESIZE}")
+        raise ValueError(
+            f"{name} reads pictures of {size} pixels, resized by {resize!r}; expected square ones, {_RESIZE}"
+        )
     text = export_text(model, tokenizer, folder, known=False, fp16=False, checkpoint=name)
     fingerprint = load_model("style_text", folder, "cpu").fingerprint
     image = export_image(
@@ -68,8 +70,8 @@ def check_tokens(model: nn.Module, ours: ClipTokenizer, theirs: Callable[[list[s
     wanted = theirs(texts).numpy()
     if rows != VOCABULARY or not np.array_equal(ours(texts, wanted.shape[1]), wanted):
         raise ValueError(
-            f"expected a model of CLIP's {VOCABULARY} byte-pair tokens, this one has {rows} rows or another tokenizer: take "
-            "a CLIP such as ViT-B-32, ViT-L-14 or RN50 (SigLIP, CLIPA and multilingual ones read other tokens)"
+            f"expected a model of CLIP's {VOCABULARY} byte-pair tokens, this one has {rows} rows or another tokenizer: "
+            "take a CLIP such as ViT-B-32, ViT-L-14 or RN50 (SigLIP, CLIPA and multilingual ones read other tokens)"
         )
 
 

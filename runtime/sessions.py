@@ -125,8 +125,6 @@ def load_model(
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # of use to 8-bit convolutions alone, and it takes the process down on some fp16 graphs (ONNX Runtime 1.32, CPU)
-    options.add_session_config_entry("optimization.disable_specified_optimizers", "NhwcTransformer")
     try:
         session = ort.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # ONNX Runtime raises several classes of its own for a bad file

@@ -49,8 +49,8 @@ class WindowedSpeechEncoder:
             self.left, self.hop, self.lookahead = (int(meta["window"][k]) for k in ("left", "hop", "lookahead"))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                f"the record of {self.model.path} lacks what a windowed encoder needs ({error!r}): export it again with "
-                "media2face.onnx_export.hub_speech"
+                f"the record of {self.model.path} lacks what a windowed encoder needs ({error!r}): export it again "
+                "with media2face.onnx_export.hub_speech"
             ) from error
         log.info(
             "%s runs over windows: features come up to %.0f ms after their sound; keep presentation_delay above that",
@@ -120,7 +120,7 @@ class WindowedSpeechStream(FeatureStream):
 def load_speech_encoder(
     weights_dir: str | Path | None = None, providers: str | Sequence[str] | None = None, threads: int = 1
 ) -> SpeechEncoder | WindowedSpeechEncoder:
-    """The speech encoder of a weights folder: the published one where there is a speech_hub.onnx, else the shipped kind.
+    """The speech encoder of a weights folder: the published one where there is a speech_hub.onnx, else our own.
 
     Raises:
         ModelError: as of the two classes.

@@ -97,8 +97,8 @@ def load_hub(name: str | Path, normalise: bool | None = None) -> HubSpeech:
         if _unreachable(error):
             raise FileNotFoundError(_no_hub(name, error)) from error
         raise ValueError(
-            f"{name} has no weights in safetensors ({_line(error)}): pickled checkpoints are refused, since loading one "
-            "runs its code. Convert one that you trust: Wav2Vec2Model.from_pretrained(...).save_pretrained(FOLDER)"
+            f"{name} has no weights in safetensors ({_line(error)}): pickled checkpoints are refused, since loading "
+            "one runs its code. Convert one that you trust: Wav2Vec2Model.from_pretrained(...).save_pretrained(FOLDER)"
         ) from error
     except Exception as error:  # safetensors and torch raise several classes of their own for a damaged file
         raise ValueError(f"the weights of {name} cannot be read ({_line(error)}): fetch them again") from error
@@ -141,8 +141,8 @@ def _config(name: str) -> PreTrainedConfig:
         count = sum(p.numel() for p in Wav2Vec2Model(config).parameters())
     if count > MAX_PARAMETERS:
         raise ValueError(
-            f"{name} has {count / 1e6:.0f} M parameters: one ONNX file of at most 2 GB holds {MAX_PARAMETERS / 1e6:.0f} "
-            "M in float32; take a base or large model"
+            f"{name} has {count / 1e6:.0f} M parameters: one ONNX file of at most 2 GB holds "
+            f"{MAX_PARAMETERS / 1e6:.0f} M in float32; take a base or large model"
         )
     return config
 
@@ -175,8 +175,8 @@ def _unreachable(error: BaseException) -> bool:
 def _no_hub(name: str, error: BaseException) -> str:
     if _unreachable(error):
         return (
-            f"the hub could not be reached for {name!r}, and no copy is in its cache: connect to a network, or fetch it "
-            f"on another machine ('hf download {name} --local-dir FOLDER') and give that folder"
+            f"the hub could not be reached for {name!r}, and no copy is in its cache: connect to a network, or fetch "
+            f"it on another machine ('hf download {name} --local-dir FOLDER') and give that folder"
         )
     return f"neither a folder nor a hub model {name!r} was found ({_line(error)}): check the name"
 

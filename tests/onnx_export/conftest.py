@@ -15,7 +15,7 @@ SIZES = dict(
 
 
 def _save_wav2vec2(folder: Path, norm: str = "group", stable: bool = False, seed: int = 0, **changes) -> Path:
-    """A Wav2Vec2Model with its preprocessor in ``folder``: ``norm`` is feat_extract_norm, ``stable`` pre-norm layers."""
+    """A Wav2Vec2Model and its preprocessor in ``folder``; ``norm``: feat_extract_norm, ``stable``: pre-norm layers."""
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 

@@ -225,7 +225,9 @@ class TestRefused:
             load_hub(folder)
 
     def test_too_large_for_one_file(self, tmp_path):
-        transformers.Wav2Vec2Config(hidden_size=1280, num_hidden_layers=48, num_attention_heads=16).save_pretrained(tmp_path)
+        transformers.Wav2Vec2Config(hidden_size=1280, num_hidden_layers=48, num_attention_heads=16).save_pretrained(
+            tmp_path
+        )
         with pytest.raises(ValueError, match="M parameters"):
             load_hub(tmp_path)
 

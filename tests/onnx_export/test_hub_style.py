@@ -27,7 +27,14 @@ CONFIG = {
     "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
 }
 LOOKS = {"mean": [0.4, 0.5, 0.3], "std": [0.2, 0.3, 0.25], "interpolation": "bicubic", "resize_mode": "shortest"}
-TEXTS = ["a cheerful host", "someone who has been told terrible news", "florp blint", "Très TRISTE!", "x " * 80, "😀 hi"]
+TEXTS = [
+    "a cheerful host",
+    "someone who has been told terrible news",
+    "florp blint",
+    "Très TRISTE!",
+    "x " * 80,
+    "😀 hi",
+]
 
 
 def save_clip(folder, config=CONFIG, looks=LOOKS, seed=0):
@@ -98,7 +105,9 @@ def test_nothing_is_unknown_to_an_open_encoder(made):
 
 def test_the_folder_is_whole_and_the_shipped_denoiser_is_refused(made):
     out = made[1]
-    assert {"clip_bpe.txt.gz", "denoiser.onnx", "speech_context.onnx", "face_rig.npz"} <= {p.name for p in out.iterdir()}
+    assert {"clip_bpe.txt.gz", "denoiser.onnx", "speech_context.onnx", "face_rig.npz"} <= {
+        p.name for p in out.iterdir()
+    }
     with pytest.raises(ModelError, match="train the model again on this encoder"):
         MotionSampler(out, "cpu", style_fingerprint=StyleEncoder(out, "cpu").fingerprint)
 
