@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not worst <= PARITY:
         path.unlink()
         parser.exit(1, f"hub_speech: error: ONNX Runtime differs from torch by {worst:.1e}, allowed {PARITY:.0e}\n")
-    complete_folder(options.out, without=("speech_frontend.onnx", "speech_context.onnx"))
+    complete_folder(options.out)
     encoder = WindowedSpeechEncoder(options.out, providers="cpu")
     log.info("%s (%.0f MB), fingerprint %s; largest difference from torch %.1e; a feature waits up to %.0f ms", path,
              path.stat().st_size / 1e6, encoder.fingerprint, worst, 1000 * encoder.lookahead_s)  # fmt: skip

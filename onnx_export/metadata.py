@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,13 +89,12 @@ def write_model(
     return target
 
 
-def complete_folder(folder: str | Path, source: str | Path | None = None, without: Sequence[str] = ()) -> list[Path]:
+def complete_folder(folder: str | Path, source: str | Path | None = None) -> list[Path]:
     """Make ``folder`` a whole weights folder: copy what it lacks of ``source`` (default: the shipped weights).
 
     Args:
         folder: holds the files that are to differ.
         source: where the rest comes from, see :func:`media2face.runtime.sessions.weights_folder`.
-        without: names that are left out, since something in ``folder`` stands for them.
 
     Returns:
         The files copied.
@@ -104,7 +102,7 @@ def complete_folder(folder: str | Path, source: str | Path | None = None, withou
     folder, copied = Path(folder), []
     for path in sorted(weights_folder(source).iterdir()):
         target = folder / path.name
-        if path.is_file() and path.suffix != ".md" and path.name not in without and not target.exists():
+        if path.is_file() and path.suffix != ".md" and not target.exists():
             shutil.copyfile(path, target)
             copied.append(target)
     return copied

@@ -111,7 +111,8 @@ class StyleEncoder:
 
         An empty prompt is neutral. So is one in which nothing is known, with ``known=False`` and a note that names the
         nearest styles; to an open encoder everything is known. A word that is nearly a listed one is read as that one,
-        and a note says so. A face emoji is read as its style. Only the first tokens that fit the model are read; a note says so.
+        and a note says so. A face emoji is read as its style. Only the first tokens that fit the model are read; a note
+        says so.
 
         Raises:
             StyleError: if ``text`` is not text, or longer than :data:`MAX_CHARACTERS`.

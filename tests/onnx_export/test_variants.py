@@ -53,7 +53,7 @@ def test_widening_undoes_the_storage_in_half_precision():
     assert np.abs(wide - load_model("denoiser", providers="cpu").run(feeds)["clean"]).max() < 1e-5
 
 
-@pytest.mark.parametrize(("precision", "near"), [("fp16", 5e-3), ("int8", 8e-2)])
+@pytest.mark.parametrize(("precision", "near"), [("fp16", 5e-3), ("int8", 4e-2)])
 def test_the_denoiser_stays_near_at_any_batch_and_length(folder, precision, near):
     exact, variant = load_model("denoiser", folder, "cpu"), load_model("denoiser", folder / precision, "cpu")
     for batch, frames in ((1, 12), (3, 40)):
@@ -68,7 +68,7 @@ def test_a_variant_is_the_same_model_and_a_smaller_file_than_float32(folder, pre
     for path in sorted((folder / precision).glob("*.onnx")):
         source, variant = (onnx.load(str(p)) for p in (folder / path.name, path))
         record, other = (json.loads(m.metadata_props[0].value) for m in (source, variant))
-        if path.stem.startswith(variants.VARIED):
+        if path.stem.startswith(variants.VARIED[precision]):
             assert other == record | {"precision": precision}
             weights = sum(onnx.numpy_helper.to_array(t).size for t in variants.widen(source).graph.initializer)
             assert path.stat().st_size < 4 * weights
@@ -80,7 +80,7 @@ def test_integers_have_a_scale_for_each_output_channel(folder):
     proto = onnx.load(str(folder / "int8" / "denoiser.onnx"))
     whole = {t.name: t for t in proto.graph.initializer}
     quantised = [t for t in whole.values() if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
-    assert len(quantised) > 20 and any(n.op_type == "MatMulInteger" for n in proto.graph.node)
+    assert len(quantised) == 32 and any(n.op_type == "MatMulInteger" for n in proto.graph.node)
     for tensor in quantised:
         scale = whole[tensor.name.removesuffix("_quantized") + "_scale"]
         assert list(scale.dims) == [tensor.dims[1]]
