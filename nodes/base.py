@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -18,6 +19,7 @@ from rclpy.qos import QoSProfile
 
 from media2face.runtime.errors import Media2FaceError
 from media2face.runtime.meters import Percentiles
+from media2face.runtime.precision import precise_folder
 from media2face.runtime.sessions import choose_providers
 
 from . import qos
@@ -90,6 +92,10 @@ class AvatarNode(LifecycleNode):
     def value(self, name: str):
         """A parameter's present value."""
         return self.get_parameter(name).value
+
+    def weights(self) -> Path:
+        """Folder of the weights, by the parameters ``weights`` and ``precision``."""
+        return precise_folder(self.value("weights") or None, self.value("precision"))
 
     def now(self) -> int:
         """The node's clock, ns."""

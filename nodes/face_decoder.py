@@ -20,7 +20,7 @@ from media2face_msgs.msg import Expression, HeadMotion, PlaybackClock
 
 from . import qos, runner
 from .base import AvatarNode, to_ns, to_stamp
-from .parameters import PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
+from .parameters import PRECISION, PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -37,6 +37,7 @@ class FaceDecoderNode(AvatarNode):
     PARAMETERS = (
         PROVIDER,
         WEIGHTS,
+        PRECISION,
         PRESENTATION_DELAY,
         Param("publish_ahead", 0.1, "frames go out this much before they are to be seen, s", 0.0, 0.1),
         Param("gaze_fresh", 1.0, "how long a point on look_at holds the eyes, s", 0.1, 60.0),
@@ -46,7 +47,7 @@ class FaceDecoderNode(AvatarNode):
     )
 
     def setup(self) -> None:
-        self.decoder = FaceDecoder(self.value("weights") or None, self.value("provider"))
+        self.decoder = FaceDecoder(self.weights(), self.value("provider"))
         namespace = self.get_namespace().strip("/")
         prefix = f"{namespace}/" if namespace else ""
         self.rest_frame, self.head_frame = self.value("frame_id") or f"{prefix}head_rest", f"{prefix}head"

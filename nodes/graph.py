@@ -184,6 +184,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("guidance_audio", SAMPLING.guidance_audio, "s_A of equation 9, -5 to 10", ("motion_sampler",)),
     Setting("provider", "auto", "what runs the networks: auto, cpu, cuda or tensorrt", MODEL_NODES),
     Setting("weights", "", "folder of the weights; '' for those that ship", MODEL_NODES),
+    Setting("precision", "fp32", "numbers the networks compute with: fp32, fp16 (GPU) or int8 (CPU), see "
+            "docs/encoders.md", MODEL_NODES[:4]),
     Setting("livelink", "", "bridges: Live Link Face (Unreal Engine) to HOST or HOST:PORT", ("bridges",)),
     Setting("vmc", "", "bridges: VMC (VRM avatars) to HOST or HOST:PORT", ("bridges",)),
     Setting("zmq", "", "bridges: ZeroMQ endpoint for frames, such as tcp://127.0.0.1:5570", ("bridges",)),

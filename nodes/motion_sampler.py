@@ -25,7 +25,7 @@ from media2face_msgs.srv import AddKeyframe, Interrupt
 
 from . import qos, runner
 from .base import NS, AvatarNode, to_ns, to_stamp
-from .parameters import PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
+from .parameters import PRECISION, PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
 
 DEFAULTS = SamplerConfig()
 TUNED = ("temperature", "mouth_temperature", "eye_temperature", "guidance_style", "guidance_audio")
@@ -41,6 +41,7 @@ class MotionSamplerNode(AvatarNode):
     PARAMETERS = (
         PROVIDER,
         WEIGHTS,
+        PRECISION,
         PRESENTATION_DELAY,
         Param("seed", 0, "another seed, another motion that fits", 0, 2**31 - 1),
         Param("steps", DEFAULTS.steps, "DDIM steps a hop; fewer are taken where the machine falls behind", 1, 500),
@@ -57,7 +58,7 @@ class MotionSamplerNode(AvatarNode):
 
     def setup(self) -> None:
         config = SamplerConfig(steps=self.value("steps"), **self._tuned())
-        folder, provider = self.value("weights") or None, self.value("provider")
+        folder, provider = self.weights(), self.value("provider")
         self.decoder = FaceDecoder(folder, provider)
         self.sampler = MotionSampler(folder, provider, config, decoder_fingerprint=self.decoder.fingerprint)
         self.silence = silence_feature(SpeechEncoder(folder, provider)) if self.value("idle") else None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from media2face.runtime.precision import PRECISIONS
+
 
 @dataclass(frozen=True)
 class Param:
@@ -38,6 +40,10 @@ class Param:
 AUTOSTART = Param("autostart", True, "configure and activate without being told")
 PROVIDER = Param("provider", "auto", "what runs the networks", choices=("auto", "cpu", "cuda", "tensorrt"))
 WEIGHTS = Param("weights", "", "folder of the weights; empty: those that ship")
+PRECISION = Param(
+    "precision", "fp32", "which of the folder's weights run; others than fp32 are made by onnx_export.variants",
+    choices=PRECISIONS,
+)  # fmt: skip
 PRESENTATION_DELAY = Param(
     "presentation_delay", 0.3, "from capture to presentation, s; the same for every node of an avatar", 0.0, 5.0
 )

@@ -9,23 +9,23 @@ from std_msgs.msg import Header
 
 from media2face.runtime.clock import FEATURE_STRIDE, SAMPLE_RATE
 from media2face.runtime.intake import GRID_FEATURES, GRID_SAMPLES, AudioIntake, Piece
-from media2face.runtime.speech import SpeechEncoder
+from media2face.runtime.speech_window import load_speech_encoder
 from media2face_msgs.msg import AudioChunk, SpeechFeatures
 
 from . import qos, runner
 from .audio_messages import chunk_of
 from .base import NS, AvatarNode, to_stamp
-from .parameters import PROVIDER, WEIGHTS
+from .parameters import PRECISION, PROVIDER, WEIGHTS
 
 
 class SpeechEncoderNode(AvatarNode):
-    """Runs :class:`.SpeechEncoder` over whatever is spoken."""
+    """Runs the speech encoder of the weights folder over whatever is spoken."""
 
     NAME = "speech_encoder"
-    PARAMETERS = (PROVIDER, WEIGHTS)
+    PARAMETERS = (PROVIDER, WEIGHTS, PRECISION)
 
     def setup(self) -> None:
-        self.encoder = SpeechEncoder(self.value("weights") or None, self.value("provider"))
+        self.encoder = load_speech_encoder(self.weights(), self.value("provider"))
         self.intake = AudioIntake()
         self.stream = self.encoder.stream()
         self.first_feature = 0

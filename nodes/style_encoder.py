@@ -15,7 +15,7 @@ from media2face_msgs.srv import SetStyle
 
 from . import qos, runner
 from .base import NS, AvatarNode, to_ns, to_stamp
-from .parameters import PROVIDER, WEIGHTS, Param
+from .parameters import PRECISION, PROVIDER, WEIGHTS, Param
 
 NEAREST = 3
 DEFAULT_RAMP = 0.3
@@ -28,12 +28,13 @@ class StyleEncoderNode(AvatarNode):
     PARAMETERS = (
         PROVIDER,
         WEIGHTS,
+        PRECISION,
         Param("style", "", "style at start, in words; empty: neutral"),
         Param("strength", 1.0, "strength of the style at start, and of one-line prompts", 0.0, 2.0, fixed=False),
     )
 
     def setup(self) -> None:
-        self.encoder = StyleEncoder(self.value("weights") or None, self.value("provider"))
+        self.encoder = StyleEncoder(self.weights(), self.value("provider"))
         self.embeddings = self.give(StyleEmbedding, "style_embedding", qos.STYLES)
         self.style = ""
         self.take(StylePrompt, "style_prompt", self.on_prompt, qos.PROMPT)

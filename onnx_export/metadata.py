@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from media2face.runtime.sessions import FORMAT_VERSION
+from media2face.runtime.sessions import FORMAT_VERSION, weights_folder
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
@@ -86,3 +87,22 @@ def write_model(
     onnx.save(model, str(partial))
     partial.replace(target)
     return target
+
+
+def complete_folder(folder: str | Path, source: str | Path | None = None) -> list[Path]:
+    """Make ``folder`` a whole weights folder: copy what it lacks of ``source`` (default: the shipped weights).
+
+    Args:
+        folder: holds the files that are to differ.
+        source: where the rest comes from, see :func:`media2face.runtime.sessions.weights_folder`.
+
+    Returns:
+        The files copied.
+    """
+    folder, copied = Path(folder), []
+    for path in sorted(weights_folder(source).iterdir()):
+        target = folder / path.name
+        if path.is_file() and path.suffix != ".md" and not target.exists():
+            shutil.copyfile(path, target)
+            copied.append(target)
+    return copied

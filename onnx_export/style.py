@@ -64,6 +64,11 @@ def _to_onnx(module: nn.Module, example: torch.Tensor, name: str) -> onnx.ModelP
 
 
 @torch.no_grad()
+def _width(clip: nn.Module, size: int) -> int:
+    return int(ImageTower(clip)(torch.zeros(1, 3, size, size)).shape[1])
+
+
+@torch.no_grad()
 def embed_texts(clip: nn.Module, tokenizer: ClipTokenizer, texts: list[str], batch: int = 128) -> np.ndarray:
     """Unit embeddings (len(texts), D) float32."""
     tower = TextTower(clip).eval()
@@ -98,25 +103,29 @@ def calibrate(clip: nn.Module, tokenizer: ClipTokenizer, table: dict, false_rate
     return float(np.quantile(style_margin(embed_texts(clip, tokenizer, texts), table), 1 - false_rate))
 
 
-def export_text(clip: nn.Module, tokenizer: ClipTokenizer, folder: str | Path, **fields) -> Path:
-    """Write ``style_text.onnx``: tokens (B, context) int64 -> embedding (B, D); its record has prototypes and words."""
+def export_text(clip: nn.Module, tokenizer: ClipTokenizer, folder: str | Path, known: bool = True, **fields) -> Path:
+    """Write ``style_text.onnx``: tokens (B, context) int64 -> embedding (B, D); its record has prototypes and words.
+
+    With ``known`` False the encoder is open: it has no list of words and no threshold of what it knows.
+    """
     table = prototypes(clip, tokenizer)
     example = torch.from_numpy(tokenizer(["a cheerful host", "sad"], clip.context_length))
     return write_model(
         _to_onnx(TextTower(clip), example, "tokens"), "style_text", folder,
         dim=len(next(iter(table.values()))), context_length=clip.context_length, styles=list(STYLES), prototypes=table,
-        levels=LEVEL_INTENSITY, known_margin=calibrate(clip, tokenizer, table), lexicon=lexicon(),
-        emoji=emoji_words(), **fields,
+        levels=LEVEL_INTENSITY, known_margin=calibrate(clip, tokenizer, table) if known else None,
+        lexicon=lexicon() if known else {}, emoji=emoji_words(), **fields,
     )  # fmt: skip
 
 
-def export_image(clip: nn.Module, folder: str | Path, known_similarity: float = 0.55, **fields) -> Path:
+def export_image(clip: nn.Module, folder: str | Path, known_similarity: float | None = 0.55, **fields) -> Path:
     """Write ``style_image.onnx``: image (B, 3, S, S) RGB in [0, 1] -> embedding (B, D).
 
-    A picture whose nearest style has a cosine below ``known_similarity`` is unknown to the runtime, hence neutral.
+    A picture whose nearest style has a cosine below ``known_similarity`` is unknown to the runtime, hence neutral;
+    with None every picture is taken as it is.
     """
     size = clip.visual.image_size
     size = size[0] if isinstance(size, (tuple, list)) else int(size)
     model = _to_onnx(ImageTower(clip), torch.rand(2, 3, size, size), "image")
-    return write_model(model, "style_image", folder, dim=clip.text_projection.shape[1], image_size=size,
+    return write_model(model, "style_image", folder, dim=_width(clip, size), image_size=size,
                        known_similarity=known_similarity, **fields)  # fmt: skip

@@ -20,9 +20,11 @@ from .decoder import FaceDecoder
 from .errors import InputError
 from .keyframes import key_latent
 from .motion import MotionFrame, SamplerConfig
+from .precision import precise_folder
 from .rotation import quaternions_from_rotvecs
 from .sampler import MotionSampler
 from .speech import SpeechEncoder
+from .speech_window import WindowedSpeechEncoder, load_speech_encoder
 from .style import StyleEmbedding, StyleEncoder
 
 
@@ -46,7 +48,7 @@ class Frame:
 class EngineModels:
     """The loaded networks; many engines may share them."""
 
-    speech: SpeechEncoder
+    speech: SpeechEncoder | WindowedSpeechEncoder
     style: StyleEncoder
     sampler: MotionSampler
     decoder: FaceDecoder
@@ -58,13 +60,16 @@ class EngineModels:
         providers: str | None = None,
         config: SamplerConfig | None = None,
         model: str = "denoiser",
+        precision: str = "fp32",
     ) -> EngineModels:
-        """Load every network and check that they were trained together.
+        """Load every network and check that they were trained together; ``precision`` as of :mod:`.precision`.
 
         Raises:
+            ConfigError: if the precision is none.
             ModelError: if a file is missing, wrong, or was trained with other companions.
         """
-        speech = SpeechEncoder(weights_dir, providers)
+        weights_dir = precise_folder(weights_dir, precision)
+        speech = load_speech_encoder(weights_dir, providers)
         style = StyleEncoder(weights_dir, providers)
         decoder = FaceDecoder(weights_dir, providers)
         sampler = MotionSampler(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime as ort
 
 from .errors import ConfigError, ModelError
+from .io_binding import GPU_PROVIDERS, on_host, run_bound
 
 log = logging.getLogger(__name__)
 
@@ -82,21 +83,32 @@ class Model:
     def provider(self) -> str:
         return self.session.get_providers()[0]
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, feeds: Mapping[str, np.ndarray | ort.OrtValue], keep: Collection[str] = ()
+    ) -> dict[str, np.ndarray | ort.OrtValue]:
         """One pass; names as in the graph.
 
+        Outputs named in ``keep`` are only for feeding to the next pass: on a GPU they stay there (:mod:`.io_binding`).
         A provider that fails (a GPU that is lost, or out of memory) is given up for the CPU, with one warning; the pass
         is done again there. What the CPU cannot do either is raised as it comes.
         """
         try:
-            made = self.session.run(self._outputs, dict(feeds))
+            return self._pass(feeds, keep)
         except Exception as error:  # ONNX Runtime raises several classes of its own
             if self.provider == _PROVIDERS["cpu"]:
                 raise
             lost, self.session = self.provider, _session(self.path, [_PROVIDERS["cpu"]], self.threads)
-            made = self.session.run(self._outputs, dict(feeds))
+            made = self._pass(feeds, keep)
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             log.warning("%s failed while running %s (%s): it goes on on the CPU", lost, self.name, reason)
+            return made
+
+    def _pass(
+        self, feeds: Mapping[str, np.ndarray | ort.OrtValue], keep: Collection[str]
+    ) -> dict[str, np.ndarray | ort.OrtValue]:
+        if self.provider in GPU_PROVIDERS:
+            return run_bound(self.session, self._outputs, feeds, keep)
+        made = self.session.run(self._outputs, {name: on_host(value) for name, value in feeds.items()})
         return dict(zip(self._outputs, made, strict=True))
 
 

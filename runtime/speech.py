@@ -6,22 +6,14 @@ causal and carries its past in caches, so that any cutting of the same audio giv
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .errors import AudioError
+from .feature_stream import MAX_BLOCK, SAMPLE_RATE, FeatureStream
 from .sessions import load_model, require
-
-log = logging.getLogger(__name__)
-
-SAMPLE_RATE = 16_000
-MOTION_RATE = 30
-TAIL_FRAMES = 8  # motion frames after the end of speech that features still cover
-MAX_BLOCK = 50  # features computed at once: bounds memory and the time of one call
 
 
 class SpeechEncoder:
@@ -59,6 +51,10 @@ class SpeechEncoder:
         """Audio needed after a feature's centre, s."""
         return (self.stride * self.delay + self.receptive_field / 2) / SAMPLE_RATE
 
+    def samples_for(self, feature: int) -> int:
+        """How many samples of the utterance must have come before this feature is known."""
+        return self.stride * (feature + self.delay) + self.receptive_field
+
     def stream(self, with_phones: bool = False) -> SpeechStream:
         """A new stream; with_phones keeps the phone logits too, for `SpeechStream.read_phones`."""
         return SpeechStream(self, with_phones)
@@ -71,7 +67,7 @@ class SpeechEncoder:
         return stream.read()[1]
 
 
-class SpeechStream:
+class SpeechStream(FeatureStream):
     """State of one utterance: samples not yet used, caches, features not yet read."""
 
     def __init__(self, encoder: SpeechEncoder, with_phones: bool = False):
@@ -81,57 +77,13 @@ class SpeechStream:
 
     def reset(self) -> None:
         """Back to the start of an utterance; nothing of the last one is kept."""
+        super().reset()
         meta = self.encoder.context.meta
-        self.bad_samples = 0  # NaN or infinite samples replaced by 0
-        self._samples = np.zeros(0, np.float32)  # from sample stride * _frames on
-        self._received = 0
-        self._frames = 0  # frames computed so far
+        self._frames = 0  # frames computed so far; `_samples` begin at sample stride * _frames
         self._position = np.zeros(meta["position_past"], np.float32)
         self._past = np.zeros(meta["past"], np.float32)
-        self._features: list[np.ndarray] = []
         self._logits: list[np.ndarray] = []
-        self._read = self._read_logits = 0
-        self._finished = False
-
-    @property
-    def available(self) -> int:
-        """Number of features known so far, read or not."""
-        return max(0, self._frames - self.encoder.delay)
-
-    def accept_waveform(self, samples: np.ndarray) -> None:
-        """Append mono audio (n,), floating point in [-1, 1] at 16 kHz, any n; compute every feature it completes.
-
-        Raises:
-            AudioError: for another shape or type, or after `input_finished`.
-        """
-        if self._finished:
-            raise AudioError("audio came after input_finished: call reset() to begin a new utterance")
-        samples = np.asarray(samples)
-        if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
-            raise AudioError(
-                f"expected mono floating point samples of shape (n,) at 16 kHz, got {samples.dtype} {samples.shape}: "
-                "mix down and divide integers by their full scale first"
-            )
-        self._received += len(samples)
-        self._append(samples)
-
-    def input_finished(self) -> None:
-        """The utterance is over: silence is added until features cover ceil(duration * 30) + 8 motion frames."""
-        if self._finished:
-            return
-        self._finished = True
-        encoder = self.encoder
-        motion_frames = math.ceil(self._received * MOTION_RATE / SAMPLE_RATE) + TAIL_FRAMES
-        last = math.ceil((motion_frames * SAMPLE_RATE / MOTION_RATE - encoder.receptive_field / 2) / encoder.stride)
-        needed = encoder.stride * (last + encoder.delay) + encoder.receptive_field
-        self._append(np.zeros(max(0, needed - self._received), np.float32))
-
-    def read(self) -> tuple[int, np.ndarray]:
-        """(index of the first, features (m, dim) float32) that came since the last read; m may be 0."""
-        features = np.concatenate(self._features) if self._features else np.zeros((0, self.encoder.dim), np.float32)
-        first, self._features = self._read, []
-        self._read += len(features)
-        return first, features
+        self._read_logits = 0
 
     def read_phones(self) -> tuple[int, np.ndarray]:
         """(index of the first, phone logits (m, 42)) since the last call; needs `with_phones`."""
@@ -142,20 +94,6 @@ class SpeechStream:
         self._read_logits += len(logits)
         return first, logits
 
-    def _append(self, samples: np.ndarray) -> None:
-        samples = samples.astype(np.float32)
-        bad = ~np.isfinite(samples)
-        count = int(np.count_nonzero(bad))
-        if count:
-            if not self.bad_samples:
-                log.warning("audio holds samples that are not numbers: replaced by silence and counted")
-            self.bad_samples += count
-            samples[bad] = 0.0
-        step = MAX_BLOCK * self.encoder.stride
-        for start in range(0, len(samples), step):  # in pieces, so that an hour at once needs no copy of an hour
-            self._samples = np.concatenate([self._samples, samples[start : start + step]])
-            self._advance()
-
     def _advance(self) -> None:
         encoder = self.encoder
         while True:
@@ -164,12 +102,13 @@ class SpeechStream:
                 return
             audio = self._samples[: encoder.stride * (ready - 1) + encoder.receptive_field]
             frames = encoder.frontend.run({"audio": audio[None]})["frames"]
-            out = encoder.context.run({
+            feeds = {
                 "frames": frames,
                 "position_past": self._position,
                 "past": self._past,
                 "seen": np.array(self._frames, np.int64),
-            })  # fmt: skip
+            }
+            out = encoder.context.run(feeds, keep=("position_next", "past_next"))
             self._position, self._past = out["position_next"], out["past_next"]
             fresh = max(0, encoder.delay - self._frames)  # hidden states that speak of the time before the start
             self._features.append(out["hidden"][0, fresh:])

@@ -57,6 +57,10 @@ class StyleEmbedding:
 class StyleEncoder:
     """Turns prompts into embeddings; one per process, safe to share.
 
+    The shipped encoder knows a list of words and says so where a prompt holds none of them. A published CLIP
+    (``onnx_export.hub_style``) is *open*: it reads any words and any picture, none is unknown to it, and the nearest
+    styles are told for orientation only.
+
     Args:
         weights_dir: folder of the weights, see :func:`.sessions.weights_folder`.
         providers: see :func:`.sessions.load_model`.
@@ -75,7 +79,8 @@ class StyleEncoder:
             self.dim = int(meta["dim"])
             self.styles: tuple[str, ...] = tuple(meta["styles"])
             self._context = int(meta["context_length"])
-            self._margin = float(meta["known_margin"])
+            margin = meta["known_margin"]
+            self._margin = None if margin is None else float(margin)
             names = [key.split("/") for key in meta["prototypes"]]
             self._prototypes = np.array(list(meta["prototypes"].values()), np.float32)  # (P, dim)
             self._owner = np.array([self.styles.index(style) for style, _ in names])
@@ -96,12 +101,18 @@ class StyleEncoder:
         """Of the text tower; a generator's record names the one it was trained with."""
         return self._text.fingerprint
 
+    @property
+    def open(self) -> bool:
+        """Whether every prompt is taken as it is: a published CLIP, which has no threshold of what it knows."""
+        return self._margin is None
+
     def encode_text(self, text: str) -> StyleEmbedding:
         """Embed a prompt.
 
         An empty prompt is neutral. So is one in which nothing is known, with ``known=False`` and a note that names the
-        nearest styles. A word that is nearly a listed one is read as that one, and a note says so. A face emoji is read
-        as its style. Only the first tokens that fit the model are read; a note says so.
+        nearest styles; to an open encoder everything is known. A word that is nearly a listed one is read as that one,
+        and a note says so. A face emoji is read as its style. Only the first tokens that fit the model are read; a note
+        says so.
 
         Raises:
             StyleError: if ``text`` is not text, or longer than :data:`MAX_CHARACTERS`.
@@ -118,7 +129,7 @@ class StyleEncoder:
         if not cleaned:
             return self._describe(self.neutral, note="empty prompt: neutral")
         found = self._embed(cleaned)
-        if self._has_listed(cleaned) or self._stands_out(found):
+        if self.open or self._has_listed(cleaned) or self._stands_out(found):
             return found
         near = self._respelled(cleaned)
         if near:
@@ -130,7 +141,8 @@ class StyleEncoder:
         return self._describe(self.neutral, known=False, note=self._unknown(text, found))
 
     def encode_image(self, image: Image.Image | str | os.PathLike | bytes) -> StyleEmbedding:
-        """Embed a picture: a PIL image, a file, or a file's bytes. Its middle square is read, as in CLIP.
+        """Embed a picture: a PIL image, a file, or a file's bytes. Its middle square is read, as in CLIP
+        (a published model that was trained on squashed pictures reads the whole).
 
         Raises:
             StyleError: if it is missing, no image, damaged, smaller than :data:`MIN_SIDE` or larger than
@@ -143,11 +155,11 @@ class StyleEncoder:
             if missing := {"image_size", "known_similarity"} - model.meta.keys():
                 raise ModelError(f"the record of {model.path} lacks {', '.join(sorted(missing))}: export it again")
             self._image = model
-        size = int(self._image.meta["image_size"])
-        pixels = _square(image, size)
+        meta = self._image.meta
+        pixels = _square(image, int(meta["image_size"]), squash=meta.get("resize") == "squash")
         vector = self._unit(self._image.run({"image": pixels})["embedding"][0])
         found = self._describe(vector)
-        if found.nearest[0][1] >= float(self._image.meta["known_similarity"]):
+        if meta["known_similarity"] is None or found.nearest[0][1] >= float(meta["known_similarity"]):
             return found
         note = f"the picture shows no style that is known (nearest: {_list(found.nearest)}): neutral"
         return self._describe(self.neutral, known=False, note=note)
@@ -219,8 +231,8 @@ def _list(nearest: list[tuple[str, float]]) -> str:
     return ", ".join(f"{style} {cosine:.2f}" for style, cosine in nearest[:3])
 
 
-def _square(source: Image.Image | str | os.PathLike | bytes, size: int) -> np.ndarray:
-    """Middle square as (1, 3, size, size) float32 in [0, 1], transparency on white.
+def _square(source: Image.Image | str | os.PathLike | bytes, size: int, squash: bool = False) -> np.ndarray:
+    """Middle square (or, with ``squash``, the whole) as (1, 3, size, size) float32 in [0, 1], transparency on white.
 
     Raises:
         StyleError: see :meth:`StyleEncoder.encode_image`.
@@ -235,9 +247,11 @@ def _square(source: Image.Image | str | os.PathLike | bytes, size: int) -> np.nd
         if image.format == "JPEG":
             image.draft("RGB", (2 * size, 2 * size))
         image = ImageOps.exif_transpose(image)
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = _rgba(image.crop((left, top, left + side, top + side)))
+        if not squash:
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            image = image.crop((left, top, left + side, top + side))
+        image = _rgba(image)
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     except StyleError:

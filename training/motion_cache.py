@@ -1,11 +1,13 @@
 """Clips to what the denoiser trains on: states x = [z, theta] and frozen speech features, both at 30 fps.
 
     python -m media2face.training.motion_cache --clips CLIPS --out CACHE
+    python -m media2face.training.motion_cache --clips CLIPS --out CACHE --weights FOLDER   # other encoders
 
 CLIPS is a dataset built by ``media2face data build``, or a folder of motion clips.
 
 The speech features come from the shipped streaming encoder, the latents from the shipped mapping M, the style
-embeddings from the shipped text encoder: exactly what the engine will feed the trained model. A clip whose source knows
+embeddings from the shipped text encoder: exactly what the engine will feed the trained model. With ``--weights`` the
+encoders of that folder are used, such as a published Wav2Vec2 or CLIP (docs/encoders.md). A clip whose source knows
 only the lips (FACEGOOD) borrows eyes, brows and head from a synthetic performance and is counted as synthetic there.
 """
 
@@ -30,6 +32,7 @@ from media2face.onnx_export.shipped import phone_head
 from media2face.runtime.clock import interpolate_features
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.speech import SpeechEncoder
+from media2face.runtime.speech_window import WindowedSpeechEncoder, load_speech_encoder
 from media2face.runtime.style import StyleEncoder
 
 INTENSITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -47,7 +50,7 @@ def prompt_table(style: StyleEncoder, seed: int = 0) -> np.ndarray:
     return np.array([[prompts(key, level) for level in INTENSITIES] for key in STYLES], np.float32)
 
 
-def frame_features(encoder: SpeechEncoder, samples: np.ndarray, frames: int) -> np.ndarray:
+def frame_features(encoder: SpeechEncoder | WindowedSpeechEncoder, samples: np.ndarray, frames: int) -> np.ndarray:
     """Speech features at the times of ``frames`` frames, (frames, A) float16."""
     stream = encoder.stream()
     stream.accept_waveform(samples)
@@ -71,8 +74,8 @@ def complete(clip: MotionClip, donors: list[MotionClip], rng: np.random.Generato
 
 
 @lru_cache(maxsize=1)
-def _networks() -> tuple[SpeechEncoder, FaceDecoder]:
-    return SpeechEncoder(), FaceDecoder()
+def _networks(weights: Path | None) -> tuple[SpeechEncoder | WindowedSpeechEncoder, FaceDecoder]:
+    return load_speech_encoder(weights), FaceDecoder(weights)
 
 
 @lru_cache(maxsize=1)
@@ -86,10 +89,10 @@ def disturb(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _augmenter()(np.pad(kept, (0, LONGEST - len(kept))), rng)[: len(kept)]
 
 
-def convert(job: tuple[Entry, MotionClip, float, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def convert(job: tuple[Entry, MotionClip, float, int, Path | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """One clip: states (T, D) float32, features (T, A) float16, and those of the augmented audio or None."""
-    entry, clip, noisy, seed = job
-    encoder, decoder = _networks()
+    entry, clip, noisy, seed, weights = job
+    encoder, decoder = _networks(weights)
     rng = np.random.default_rng([seed, zlib.crc32(entry.name.encode())])
     samples = entry.audio()
     frames = len(clip.weights)
@@ -101,8 +104,13 @@ def convert(job: tuple[Entry, MotionClip, float, int]) -> tuple[np.ndarray, np.n
     return states, clean, frame_features(encoder, disturb(samples, rng), frames)
 
 
-def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, jobs: int = 1, seed: int = 0) -> None:
+def build(
+    clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, jobs: int = 1, seed: int = 0,
+    weights: Path | None = None,
+) -> None:  # fmt: skip
     """Write ``states.npy`` (N, D), ``features.npy`` (2, N, A) float16, ``prompts.npy`` and ``index.json``.
+
+    An encoder that has a phone head gives ``phone_head.npz`` as well; a published one has none.
 
     Args:
         clips: a built dataset or a folder of motion clips.
@@ -111,9 +119,10 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
         limit: at most so many clips of each source.
         jobs: processes.
         seed: of augmentation, prompts and borrowed upper faces.
+        weights: folder of the encoders and of M; None is the shipped one.
     """
-    encoder, decoder = _networks()
-    style = StyleEncoder()
+    encoder, decoder = _networks(weights)
+    style = StyleEncoder(weights)
     found: list[tuple[Entry, MotionClip]] = []
     counts: dict[str, int] = {}
     for entry in MotionDataset.open(clips):
@@ -122,7 +131,7 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
             found.append((entry, entry.clip()))
     donors = [c for _, c in found if c.source == "synthetic" and c.style == "neutral"]
     rng = np.random.default_rng(seed)
-    work = [(entry, complete(clip, donors, rng), noisy, seed) for entry, clip in found]
+    work = [(entry, complete(clip, donors, rng), noisy, seed, weights) for entry, clip in found]
     out.mkdir(parents=True, exist_ok=True)
     with get_context("spawn").Pool(jobs) as pool:
         done = list(tqdm(pool.imap(convert, work, chunksize=8), total=len(work), unit="clip", desc="speech features"))
@@ -130,7 +139,8 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
     second = [d[1] if d[2] is None else d[2] for d in done]
     np.save(out / "features.npy", np.stack([np.concatenate([d[1] for d in done]), np.concatenate(second)]))
     np.save(out / "prompts.npy", prompt_table(style, seed))
-    np.savez(out / "phone_head.npz", **dict(zip(("weight", "bias"), phone_head(), strict=True)))
+    if encoder.phones:
+        np.savez(out / "phone_head.npz", **dict(zip(("weight", "bias"), phone_head(weights), strict=True)))
     starts = np.concatenate([[0], np.cumsum([len(d[0]) for d in done])])
     index = [
         {"id": entry.name, "start": int(start), "frames": len(clip.weights), "source": clip.source,
@@ -142,6 +152,7 @@ def build(clips: Path, out: Path, noisy: float = 0.5, limit: int | None = None, 
         "speech": encoder.fingerprint,
         "style": style.fingerprint,
         "decoder": decoder.fingerprint,
+        "phones": len(encoder.phones),
         "styles": list(STYLES),
         "rest": rest.tolist(),
         "neutral_style": style.encode_text("").vector.tolist(),
@@ -160,8 +171,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="at most so many clips of each source")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, help="folder of the encoders (default: the shipped ones)")
     options = parser.parse_args()
-    build(options.clips, options.out, options.noisy, options.limit, options.jobs, options.seed)
+    build(options.clips, options.out, options.noisy, options.limit, options.jobs, options.seed, options.weights)
 
 
 if __name__ == "__main__":

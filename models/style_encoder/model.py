@@ -7,7 +7,7 @@ ones to one shared "unknown" row, so tokenizers and exports are interchangeable 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import open_clip
@@ -64,18 +64,38 @@ class EdgeCLIP(CLIP):
 def load_published(config: PaperConfig) -> tuple[CLIP, object]:
     """A published CLIP and its image transform.
 
+    A tag brings its own activation (OpenAI's weights need QuickGELU, which open_clip only warns about), and weights
+    that are not found are never replaced by random ones.
+
     Raises:
         FileNotFoundError: if neither a local copy nor a network has it; says what to give.
+        ValueError: for a pickled checkpoint.
     """
-    folder = Path(config.pretrained)
+    folder = Path(config.pretrained).expanduser()
+    found = sorted(folder.glob("*.safetensors")) if folder.is_dir() else [folder] * folder.is_file()
+    if folder.exists() and not any(path.suffix == ".safetensors" for path in found):
+        raise ValueError(
+            f"expected weights in safetensors at {folder}: pickled checkpoints are refused, since loading one may run "
+            "its code. Convert one that you trust with safetensors.torch.save_file"
+        )
+    if folder.is_dir():
+        options = {"model_name": f"local-dir:{folder}"}
+    else:
+        tag = open_clip.get_pretrained_cfg(config.name, config.pretrained)
+        pretrained = str(folder) if folder.is_file() else config.pretrained
+        options = {"model_name": config.name, "pretrained": pretrained}
+        options["force_quick_gelu"] = bool(tag.get("quick_gelu", False))
     try:
-        if folder.is_dir():
-            model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-        else:
-            model, _, transform = open_clip.create_model_and_transforms(config.name, pretrained=config.pretrained)
+        model, transform = open_clip.create_model_from_pretrained(**options)
     except Exception as error:  # hub, network and file errors come in many classes
         raise FileNotFoundError(
             f"open_clip could not load {config.name!r} with {config.pretrained!r} ({error}): give a tag it knows "
             "together with a network, or a checkpoint file or folder that you have"
         ) from error
     return model.eval(), transform
+
+
+def clip_tokens(config: PaperConfig) -> Callable[[list[str]], Tensor]:
+    """open_clip's own tokenizer of a published model: texts to ids (n, context)."""
+    folder = Path(config.pretrained).expanduser()
+    return open_clip.get_tokenizer(f"local-dir:{folder}" if folder.is_dir() else config.name)

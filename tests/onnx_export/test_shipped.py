@@ -8,7 +8,13 @@ pytest.importorskip("onnx")
 
 from media2face.models.vision.config import VisionConfig  # noqa: E402
 from media2face.models.vision.networks import Locator, Vision  # noqa: E402
-from media2face.onnx_export.shipped import fill, shipped_generator, shipped_picture_network  # noqa: E402
+from media2face.onnx_export.shipped import (  # noqa: E402
+    fill,
+    phone_head,
+    shipped_generator,
+    shipped_mapping,
+    shipped_picture_network,
+)
 from media2face.runtime.decoder import FaceDecoder  # noqa: E402
 from media2face.runtime.sessions import load_model  # noqa: E402
 
@@ -64,3 +70,27 @@ def test_another_architecture_is_refused():
         fill(layer, {"weight": np.zeros((2, 4), np.float32)})
     fill(layer, {"weight": np.ones((2, 3), np.float32)})
     assert layer.weight.eq(1).all() and layer.bias.eq(0).all()
+
+
+def test_the_phone_head_gives_the_encoders_logits():
+    model = load_model("speech_context", providers="cpu")
+    frames = np.random.default_rng(0).standard_normal((1, 9, model.meta["dim"])).astype(np.float32)
+    made = model.run({
+        "frames": frames, "position_past": np.zeros(model.meta["position_past"], np.float32),
+        "past": np.zeros(model.meta["past"], np.float32), "seen": np.array(0, np.int64),
+    })  # fmt: skip
+    weight, bias = phone_head()
+    logits = made["hidden"][0] @ weight.T + bias
+    assert np.abs(logits - made["phone_logits"][0]).max() <= 1e-4 and np.ptp(logits) > 1
+
+
+@pytest.mark.parametrize(("name", "feed", "output", "size"), [
+    ("gnpfa_from_weights", "weights", "latent", 52), ("gnpfa_to_weights", "latent", "weights", 64),
+])  # fmt: skip
+def test_the_mappings_equal_their_files(name, feed, output, size):
+    values = np.random.default_rng(0).random((5, size), np.float32)
+    with torch.no_grad():
+        ours = shipped_mapping(name)(torch.from_numpy(values)).numpy()
+    if output == "weights":
+        ours = ours.clip(0, 1)
+    assert np.abs(ours - load_model(name, providers="cpu").run({feed: values})[output]).max() <= 1e-4
