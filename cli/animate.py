@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLB",
         help="a GLB or VRM of your own that gets the animation by the names of its shapes (for .glb outputs)",
     )
-    parser.add_argument("--model", default="denoiser", metavar="NAME", help="weights of the motion (default: denoiser)")
+    parser.add_argument("--model", default="student", metavar="NAME", help="weights: student (default) or denoiser")
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="folder of the weights (default: the shipped)")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"), help="see docs/encoders.md")
     parser.add_argument("--provider", default="auto", choices=("auto", "cpu", "cuda", "tensorrt"))

@@ -169,7 +169,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("pace", 1.0, "how fast the file is delivered; 1 is real time, 0 as fast as possible", ("audio_capture",)),
     Setting("style", "", "how to speak, in words; '' is neutral", ("style_encoder",)),
     Setting("strength", 1.0, "strength of the style, 0 to 2", ("style_encoder",)),
-    Setting("presentation_delay", 0.3, "from capture to presentation of sound and face, s",
+    Setting("presentation_delay", 0.28, "from capture to presentation of sound and face, s",
             ("audio_playback", "motion_sampler", "face_decoder")),
     Setting("device", "auto", "loudspeaker: 'auto', 'none' (silent, by the clock), or a device's name or number",
             ("audio_playback",)),

@@ -45,5 +45,5 @@ PRECISION = Param(
     choices=PRECISIONS,
 )  # fmt: skip
 PRESENTATION_DELAY = Param(
-    "presentation_delay", 0.3, "from capture to presentation, s; the same for every node of an avatar", 0.0, 5.0
+    "presentation_delay", 0.28, "from capture to presentation, s; the same for every node of an avatar", 0.0, 5.0
 )

@@ -1,6 +1,7 @@
-"""The Media2Face denoiser as ONNX, with the statistics that the sampler needs.
+"""The Media2Face denoiser, or its student, as ONNX, with the statistics that the sampler needs.
 
-    python -m media2face.onnx_export.media2face --run RUN --cache CACHE --out models/weights
+python -m media2face.onnx_export.media2face --run RUN --cache CACHE --out models/weights
+python -m media2face.onnx_export.media2face --run RUN --cache CACHE --name student
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def region_axes(std: np.ndarray, mapping: Mapping, latent_dim: int) -> dict[str,
 
 
 def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path:
-    """Write ``<folder>/<name>.onnx`` from a training run and the cache it was trained on."""
+    """Write ``<folder>/<name>.onnx`` from a run and the cache it was trained on.
+
+    The record of a student says under ``student`` which teacher it was distilled from and the guidance folded in.
+    """
     network, record = load_run(run)
     data = json.loads((cache / "index.json").read_text())
     config = network.config
@@ -88,12 +92,13 @@ def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path
         train_steps=config.train_steps, mean=record["mean"], std=record["std"], rest=data["rest"],
         neutral_style=data["neutral_style"], axes={k: np.round(v, 5).tolist() for k, v in axes.items()},
         requires={"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
+        window=config.window, **({"student": record["student"]} if "student" in record else {}),
     )  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="run folder of training.train_media2face")
+    parser.add_argument("--run", type=Path, required=True, help="run folder of train_media2face or distill_media2face")
     parser.add_argument("--cache", type=Path, required=True, help="the cache it was trained on")
     parser.add_argument("--out", type=Path, default=Path("models/weights"))
     parser.add_argument("--name", default="denoiser")

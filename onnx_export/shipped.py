@@ -5,6 +5,7 @@ Reading the files that ship, and not the runs they came from, makes a training s
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from media2face.models.gnpfa.config import GNPFAConfig
 from media2face.models.gnpfa.networks import GeometryGenerator, Mapping
+from media2face.models.media2face.config import DenoiserConfig
+from media2face.models.media2face.network import Denoiser
 from media2face.runtime.sessions import weights_folder
 
 _NORM = ("weight", "bias")
@@ -132,3 +135,39 @@ def _folded_biases(arrays: dict[str, np.ndarray], norms: dict[str, nn.BatchNorm2
             raise ValueError(f"expected the folded bias {before} in the file, got none: another exporter made it")
         out[key] = arrays[before]
     return out
+
+
+def shipped_denoiser(name: str = "denoiser", folder: Path | None = None) -> tuple[Denoiser, dict]:
+    """The denoiser (or student) of an ONNX file as a torch network, and the file's record (mean, std, rest, ...).
+
+    Biases, norms and free parameters keep their torch names in the graph; a linear layer's weight is the constant that
+    the product before its bias reads, transposed.
+    """
+    graph, arrays = _read(name, folder)
+    record = next(
+        json.loads(p.value)
+        for p in onnx.load(str(weights_folder(folder) / f"{name}.onnx"), load_external_data=False).metadata_props
+        if p.key == "media2face"
+    )
+    products = {n.output[0]: n for n in graph.node if n.op_type == "MatMul"}
+    state = {k: torch.from_numpy(a.copy()) for k, a in arrays.items() if not k.startswith("val_")}
+    for node in (n for n in graph.node if n.op_type == "Add"):
+        bias = next((i for i in node.input if i.endswith(".bias")), None)
+        product = next((products[i] for i in node.input if i in products), None)
+        if bias and product:
+            weight = next(arrays[i] for i in product.input if i in arrays)
+            state[bias.removesuffix("bias") + "weight"] = torch.from_numpy(weight.T.copy())
+    width, phones = state["state_in.bias"].shape[0], state.get("audio_in.phone_head.bias", torch.zeros(0)).shape[0]
+    config = DenoiserConfig(
+        latent_dim=record["latent_dim"], audio_dim=record["audio_dim"], style_dim=record["style_dim"], phones=phones,
+        prosody_dim=state["audio_in.prosody.bias"].shape[0] if phones else 1,
+        style_tokens=state["null_style"].shape[0], width=width, train_steps=record["train_steps"],
+        layers=sum(k.endswith("self_attention.query.bias") for k in state),
+        feed_forward=state["blocks.0.feed_forward.0.bias"].shape[0],
+        hold="hold_in.bias" in state, max_frames=state["cos"].shape[0],
+        window=record.get("window", min(96, state["cos"].shape[0])),
+    )  # fmt: skip
+    network = Denoiser(config)
+    wanted = network.state_dict()
+    network.load_state_dict({k: state[k] for k in wanted})
+    return network.eval(), record

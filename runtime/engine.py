@@ -59,7 +59,7 @@ class EngineModels:
         weights_dir: str | Path | None = None,
         providers: str | None = None,
         config: SamplerConfig | None = None,
-        model: str = "denoiser",
+        model: str = "student",
         precision: str = "fp32",
     ) -> EngineModels:
         """Load every network and check that they were trained together; ``precision`` as of :mod:`.precision`.

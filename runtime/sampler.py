@@ -48,7 +48,7 @@ class MotionSampler:
         weights_dir: str | Path | None = None,
         providers: str | Sequence[str] | None = None,
         config: SamplerConfig | None = None,
-        model: str = "denoiser",
+        model: str = "student",
         speech_fingerprint: str | None = None,
         style_fingerprint: str | None = None,
         decoder_fingerprint: str | None = None,
@@ -60,7 +60,7 @@ class MotionSampler:
             if fingerprint is not None:
                 require(self.model, companion, fingerprint)
         meta = self.model.meta
-        self.config = config or SamplerConfig()
+        self.config = config or SamplerConfig.of(meta)
         self.latent_dim: int = meta["latent_dim"]
         self.audio_dim: int = meta["audio_dim"]
         self.style_dim: int = meta["style_dim"]

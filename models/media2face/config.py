@@ -23,6 +23,8 @@ class DenoiserConfig:
     phones: int = 42  # > 0: the network hears the encoder's phone posteriors ...
     prosody_dim: int = 8  # ... and so many projections of the features; 0 phones: the features themselves
     drop_prosody: float = 0.5
+    disturb_phones: float = 4.5  # largest deviation of the noise on phone logits in training, see the README
+    hold: bool = False  # the network is told the last given state, and the head goes on from it (the student)
     style_tokens: int = 4  # one embedding spread over a few tokens, so that it is heard beside 200 audio tokens
 
     # transformer decoder
@@ -40,11 +42,12 @@ class DenoiserConfig:
     drop_style: float = 0.2
     drop_all: float = 0.1
 
-    # loss weights of equation 8, and our term on the decoded lips
+    # loss weights of equation 8, and our terms on the decoded lips
     weight_simple: float = 1.0
     weight_velocity: float = 1.0
     weight_smooth: float = 0.01
     weight_lips: float = 0.5
+    weight_closure: float = 2.0
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -54,6 +57,8 @@ class DenoiserConfig:
                 raise ValueError(f"{name} is a probability, got {getattr(self, name)}")
         if self.phones < 0 or self.prosody_dim < 1:
             raise ValueError(f"phones must be >= 0 and prosody_dim >= 1, got {self.phones} and {self.prosody_dim}")
+        if self.disturb_phones < 0:
+            raise ValueError(f"disturb_phones must be >= 0, got {self.disturb_phones}")
         if not 8 <= self.window <= self.max_frames:
             raise ValueError(f"window must lie within 8 and max_frames={self.max_frames}, got {self.window}")
 

@@ -10,6 +10,8 @@ What differs from the paper:
 * Positions are rotary, and the attention to audio is biased to the frame's own time with one slope a head
   (as ALiBi does), so that a few thousand steps suffice to find the alignment.
 * Speech enters through the encoder's phone head (:class:`PhoneBottleneck`), unless the encoder has none.
+* With ``config.hold``, every frame is told the last given state before it, and the head pose is predicted as what
+  differs from going on at the same speed: a stream's head then joins on to its past.
 """
 
 from __future__ import annotations
@@ -101,11 +103,40 @@ class PhoneBottleneck(nn.Module):
         prosody = torch.tanh(self.prosody(audio))
         if self.training:
             shape = (audio.shape[0], 1, 1)
-            # other voices, other certainty
+            # other voices, other certainty, and errors that last about as long as a phone
             logits = logits * torch.empty(shape, device=audio.device).uniform_(0.6, 1.2)
+            errors = torch.randn(audio.shape[0], self.config.phones, audio.shape[1] // 3 + 2, device=audio.device)
+            errors = nn.functional.interpolate(errors, size=audio.shape[1], mode="linear").transpose(1, 2)
+            logits = logits + torch.rand(shape, device=audio.device) * self.config.disturb_phones * errors
             prosody = prosody * (torch.rand(shape, device=audio.device) >= self.config.drop_prosody)
         certain = logits.log_softmax(dim=-1).clamp(min=-8.0) / 4.0 + 1.0
         return self.out(torch.cat([certain, prosody], dim=-1))
+
+
+COAST = 4.0
+"""Frames in which a head that goes on by itself slows down."""
+HEAD_UNIT = 0.02
+"""Size of the head's departures from that, in standard deviations of the pose."""
+
+
+def last_given(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each frame, the last frame up to it that was given (t = 0).
+
+    Args:
+        x: (B, T, D) states.
+        t: (B, T) noise times.
+
+    Returns:
+        its state and, if the frame before was given too, the step from there, (B, T, D), zeros where there is none; and
+        how many frames ago it was, (B, T, 1).
+    """
+    place = torch.arange(x.shape[1], device=x.device)
+    until = place.unsqueeze(0) <= place.unsqueeze(1)
+    given = t == 0
+    last = torch.where(given.unsqueeze(1) & until, place, -1).amax(dim=-1)
+    before = torch.where((last > 0) & given.gather(1, (last - 1).clamp(min=0)), last - 1, last)
+    held, earlier = ((i.unsqueeze(-1) == place).to(x.dtype) @ x for i in (last, before))
+    return held, held - earlier, (place - last).unsqueeze(-1).to(x.dtype)
 
 
 class Denoiser(nn.Module):
@@ -130,6 +161,11 @@ class Denoiser(nn.Module):
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
         self.norm = nn.LayerNorm(width)
         self.state_out = nn.Linear(width, config.state_dim)
+        if config.hold:
+            self.hold_in = nn.Linear(2 * config.state_dim, width)
+            nn.init.zeros_(self.hold_in.weight)
+            nn.init.zeros_(self.state_out.weight[config.latent_dim :])
+            nn.init.zeros_(self.state_out.bias[config.latent_dim :])
         nn.init.normal_(self.null_audio, std=0.02)
         nn.init.normal_(self.null_style, std=0.02)
 
@@ -173,6 +209,28 @@ class Denoiser(nn.Module):
         rotary = (self.cos[:frames], self.sin[:frames])
 
         h = self.state_in(x) + self.time_in(sinusoid(t, self.config.width))
+        if self.config.hold:
+            held, step, ago = last_given(x, t)
+            h = h + self.hold_in(torch.cat([held, step], dim=-1))
         for block in self.blocks:
             h = block(h, memory, bias, rotary)
-        return self.state_out(self.norm(h))
+        out = self.state_out(self.norm(h))
+        if self.config.hold:
+            z = self.config.latent_dim
+            ahead = held[..., z:] + COAST * (1.0 - torch.exp(-ago / COAST)) * step[..., z:]
+            out = torch.cat([out[..., :z], ahead + HEAD_UNIT * out[..., z:]], dim=-1)
+        return out
+
+    def load_from(self, other: Denoiser) -> None:
+        """Take over the parameters of a network of the same sizes; one without ``hold`` leaves the new parts as made.
+
+        Raises:
+            RuntimeError: if sizes differ.
+        """
+        state = other.state_dict()
+        if self.config.hold and not other.config.hold:
+            own, z = self.state_dict(), self.config.latent_dim
+            state |= {k: v for k, v in own.items() if k.startswith("hold_in.")}
+            for key in ("state_out.weight", "state_out.bias"):
+                state[key] = torch.cat([state[key][:z], own[key][z:]])
+        self.load_state_dict(state)
