@@ -62,6 +62,7 @@ TRAIN = [
     "onnxscript",
     "safetensors>=0.4",
     "adabelief-pytorch",
+    "tensorboard>=2.14",
 ]
 # what `colcon build` needs beside the wheels of ROS 2, which declare less than they use
 COLCON = [

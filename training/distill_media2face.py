@@ -68,7 +68,7 @@ class DistillSettings:
     guidance_audio: float = 0.0  # ... and s_A
 
     # training
-    uses: int = 4  # steps that each batch of the teacher's motion is trained on, spread over time
+    uses: int = 8  # steps that each batch of the teacher's motion is trained on, spread over time
     first_step: float = 0.8  # share of the windows that start from pure noise
     drop_style: float = 0.15
     weight_head: float = 1.0  # of the head's error over the way it makes, at its recorded speed, since the past
@@ -299,7 +299,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     lesson = DistillSettings(options.teacher_steps, options.guidance_style, options.guidance_audio)
-    settings = LoopSettings(options.minutes, options.batch, options.rate, seed=options.seed)
+    settings = LoopSettings(options.minutes, options.batch, options.rate, seed=options.seed, check_s=options.check)
     pictures = not options.no_pictures
     distil(options.cache, options.out, options.data, options.teacher, settings, lesson, options.start_from, pictures)
 

@@ -144,6 +144,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=LoopSettings.rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--check", type=float, default=LoopSettings.check_s, metavar="S", help="between validations")
     parser.add_argument("--no-pictures", action="store_true", help="draw no faces at the validations")
 
 
@@ -162,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = replace(CONFIGS[options.config](), **cache_sizes(options.cache))
-    settings = LoopSettings(options.minutes, options.batch, options.rate, seed=options.seed)
+    settings = LoopSettings(options.minutes, options.batch, options.rate, seed=options.seed, check_s=options.check)
     train(options.cache, options.out, options.data, config, settings, options.start_from, not options.no_pictures)
 
 
