@@ -27,7 +27,7 @@ class SamplerConfig:
     steps: int = 1  # DDIM steps a hop: what the student needs
     temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
     mouth_temperature: float = 0.2  # along the directions that move jaw and mouth: speech is no matter of chance
-    eye_temperature: float = 1.8  # along those of lids and gaze: blinks are rare, and few steps would lose them
+    eye_temperature: float = 1.7  # along those of lids and gaze: blinks are rare, and few steps would lose them
     guidance_style: float = 1.0  # s_P of equation 9
     guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
 
@@ -48,7 +48,8 @@ class SamplerConfig:
         Raises:
             ConfigError: if a value is out of its range.
         """
-        return cls(**{**({} if "student" in record else {"hop": 2, "lookahead": 2, "steps": 4}), **settings})
+        denoiser = {"hop": 2, "lookahead": 2, "steps": 4, "eye_temperature": 1.8}
+        return cls(**{**({} if "student" in record else denoiser), **settings})
 
 
 @dataclass(frozen=True)

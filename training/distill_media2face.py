@@ -276,7 +276,7 @@ def distil(
     config = replace(network.config, window=PAST + max(UNKNOWN), hold=True)
     lips = LipReader(mean, std, config.latent_dim, lip_rig(data_folder))
     axes = region_axes(std.numpy(), lips.mapping, config.latent_dim)
-    teacher = Teacher(network.to(worker.device), axes, lesson, SamplerConfig())
+    teacher = Teacher(network.to(worker.device), axes, lesson, SamplerConfig.of(record))
     student = Denoiser(config)
     student.load_from(starting_point(start)[0] if start else network)
     if worker.rank == 0:

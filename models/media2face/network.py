@@ -115,6 +115,8 @@ class PhoneBottleneck(nn.Module):
 
 COAST = 4.0
 """Frames in which a head that goes on by itself slows down."""
+LEAN = (0.002, 0.005)
+"""Share of its distance from the mean pose by which such a head's rotation and translation come back each frame."""
 HEAD_UNIT = 0.02
 """Size of the head's departures from that, in standard deviations of the pose."""
 
@@ -166,6 +168,8 @@ class Denoiser(nn.Module):
             nn.init.zeros_(self.hold_in.weight)
             nn.init.zeros_(self.state_out.weight[config.latent_dim :])
             nn.init.zeros_(self.state_out.bias[config.latent_dim :])
+            lean = torch.tensor([LEAN[0]] * 3 + [LEAN[1]] * (config.pose_dim - 3))
+            self.register_buffer("stay", (1.0 - lean).log(), persistent=False)
         nn.init.normal_(self.null_audio, std=0.02)
         nn.init.normal_(self.null_style, std=0.02)
 
@@ -217,7 +221,8 @@ class Denoiser(nn.Module):
         out = self.state_out(self.norm(h))
         if self.config.hold:
             z = self.config.latent_dim
-            ahead = held[..., z:] + COAST * (1.0 - torch.exp(-ago / COAST)) * step[..., z:]
+            ahead = held[..., z:] * torch.exp(self.stay * ago)
+            ahead = ahead + COAST * (1.0 - torch.exp(-ago / COAST)) * step[..., z:]
             out = torch.cat([out[..., :z], ahead + HEAD_UNIT * out[..., z:]], dim=-1)
         return out
 
