@@ -73,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLB",
         help="a GLB or VRM of your own that gets the animation by the names of its shapes (for .glb outputs)",
     )
-    parser.add_argument("--model", default="student", metavar="NAME", help="weights: student (default) or denoiser")
+    parser.add_argument(
+        "--model", metavar="NAME", help="weights: student (default) or denoiser (default with --quality)"
+    )
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="folder of the weights (default: the shipped)")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"), help="see docs/encoders.md")
     parser.add_argument("--provider", default="auto", choices=("auto", "cpu", "cuda", "tensorrt"))
@@ -105,7 +107,8 @@ def run(options: argparse.Namespace) -> int:
         _check_template(options)
     config = _config(options)
     durations = _durations(options)
-    models = EngineModels.load(options.weights, options.provider, model=options.model, precision=options.precision)
+    model = options.model or ("denoiser" if options.quality else "student")
+    models = EngineModels.load(options.weights, options.provider, model=model, precision=options.precision)
     neutral = identity_of(options.identity, models.decoder.rig) if options.identity else None
     clips = _clips(options, models, durations)
     began = time.perf_counter()
