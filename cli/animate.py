@@ -132,8 +132,10 @@ def _config(options: argparse.Namespace):
     from media2face.runtime.overlapped import QualityConfig
 
     given = {name: getattr(options, name) for name in ("steps", *SETTINGS)}
-    kind = QualityConfig if options.quality else SamplerConfig
-    return kind(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.quality:
+        return QualityConfig(**given)
+    return SamplerConfig.of({} if options.model == "denoiser" else {"student": {}}, **given)
 
 
 def _durations(options: argparse.Namespace) -> list[float | None]:
