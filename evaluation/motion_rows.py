@@ -47,14 +47,15 @@ class Shared:
         return cls(face, SpeechEncoder(), StyleEncoder(), FaceDecoder())
 
     @cached_property
-    def _heard(self) -> dict[int, np.ndarray]:
+    def _heard(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         return {}
 
     def features(self, take: Take) -> np.ndarray:
         """Speech features (n, A) at 50 Hz of a take."""
-        if id(take) not in self._heard:
-            self._heard[id(take)] = self.speech.encode(take.samples)
-        return self._heard[id(take)]
+        key = id(take.samples)  # the samples are kept beside the features, so no other array can get their id
+        if key not in self._heard:
+            self._heard[key] = take.samples, self.speech.encode(take.samples)
+        return self._heard[key][1]
 
     def face_of(self, weights: np.ndarray, rotvec: np.ndarray) -> Motion:
         """The motion of weights (T, 52) and head rotations (T, 3)."""
@@ -86,10 +87,13 @@ class Sampled:
         )  # fmt: skip
         self.space: str = self.sampler.model.meta.get("space", "z")
 
-    def __call__(self, take: Take, seed: int) -> Motion:
+    def __call__(self, take: Take, seed: int, vector: np.ndarray | None = None) -> Motion:
+        """The take's motion under its prompt, or under the style embedding ``vector`` (P,) where one is given."""
         stream = self.sampler.stream(seed)
-        if take.prompt:
-            stream.set_style(self.shared.style.encode_text(take.prompt).vector, ramp_s=0.0)
+        if vector is None and take.prompt:
+            vector = self.shared.style.encode_text(take.prompt).vector
+        if vector is not None:
+            stream.set_style(vector, ramp_s=0.0)
         heard = self.shared.features(take)
         if self._other is not None:
             heard = np.resize(self.shared.features(self._other(take)), heard.shape)

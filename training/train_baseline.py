@@ -1,167 +1,99 @@
-"""Train what Media2Face is compared with, on the same cache, network, losses and processor time.
+"""Train what Media2Face is compared with, on the same cache, network and losses.
 
     python -m media2face.training.train_baseline --cache CACHE --out RUN --space z --objective regression
 
 ``--space`` is what a frame's state holds beside the head pose, ``--objective`` how it is predicted, ``--share`` how
 much of the training clips is used; see ``models/baselines/README.md`` for the rows of the paper's table 2 they make.
-Training is bounded by the processor time of this process (``--minutes``), so that runs on a shared machine compare; it
-resumes from the checkpoint in ``--out``.
+``--start-from models/weights/denoiser.onnx`` begins with that network, carried over to the space: few minutes then give
+strong baselines. ``--minutes`` are of this process' processor time, so that runs on a busy machine compare. Training
+resumes from the checkpoint in ``--out``, in the standardisation that it began with.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from media2face.models.baselines.config import OBJECTIVES, SPACES, BaselineConfig
 from media2face.models.media2face.config import CONFIGS, DenoiserConfig
-from media2face.models.media2face.losses import denoiser_loss, masked_mean
 from media2face.models.media2face.network import Denoiser
-from media2face.runtime.schedulers import cosine_alphas
-from media2face.training import checkpoint
-from media2face.training.baseline_spaces import SpaceLips, states_in
-from media2face.training.train_media2face import SHARES, TrainSettings, Windows, noise_times
+from media2face.training.baseline_spaces import POSE, SpaceLips, SpaceWindows, affine_to
+from media2face.training.denoiser_loop import Losses, LoopSettings, Worker, fit
+from media2face.training.train_media2face import (
+    begin,
+    cache_sizes,
+    denoising_losses,
+    starting_point,
+    write_record,
+)
 
-CHECKPOINT_S = 90
 
+def regression(losses: Losses, config: DenoiserConfig) -> Losses:
+    """The losses of a network that sees nothing where a frame is to be predicted: no noise, and one time for all.
 
-class SpaceWindows(Windows):
-    """The cache's windows with their states in another space, and of only a share of the clips.
-
-    Args:
-        cache, split: see :class:`Windows`.
-        baseline: which space and share.
-        data_folder: folder with the ICT rig.
+    What it learns to give is the mean of the motions that fit the speech, the style and the frames before.
     """
 
-    def __init__(self, cache: Path, split: str, baseline: BaselineConfig, data_folder: Path) -> None:
-        super().__init__(cache, split, SHARES)
-        if baseline.share < 1.0 and split == "train":
-            self._keep(baseline.share)
-        if baseline.space != "z":
-            self.states = states_in(baseline.space, np.asarray(self.states), data_folder)
-            self.rest = states_in(baseline.space, self.rest[None], data_folder)[0]
+    def blind(network: nn.Module):
+        def run(x: Tensor, t: Tensor, *conditions: Tensor) -> Tensor:
+            given = t == 0
+            return network(x * given.unsqueeze(-1), (~given) * config.train_steps, *conditions)
 
-    def _keep(self, share: float) -> None:
-        """Leave only the first ``share`` of each source's frames, in an order that a larger share goes on with."""
-        order = np.random.default_rng(0).permutation(len(self.clips))
-        total: dict[str, int] = {}
-        for clip in self.clips:
-            total[clip["source"]] = total.get(clip["source"], 0) + clip["frames"]
-        used = dict.fromkeys(total, 0)
-        kept = np.zeros(len(self.clips), bool)
-        for i in order:
-            source = self.clips[i]["source"]
-            kept[i] = used[source] < share * total[source]
-            used[source] += self.clips[i]["frames"]
-        self.clips = [c for c, k in zip(self.clips, kept, strict=True) if k]
-        self.chances = self.chances[kept] / self.chances[kept].sum()
+        return run
+
+    return lambda network, held_out, rng, size: losses(blind(network), held_out, rng, size)
+
+
+def carried_over(start: Path, space: str, config: DenoiserConfig, mean: Tensor, std: Tensor, data: Path) -> Denoiser:
+    """The denoiser at ``start`` as a network whose states are of ``space``, standardised by ``mean`` and ``std`` (D,).
+
+    Between the spaces lies the affine part of M' (and the rig's deltas); the layers inside stay as they are.
+    """
+    earlier, record = starting_point(start)
+    own_mean, own_std = (torch.tensor(np.asarray(record[k]), dtype=torch.float32) for k in ("mean", "std"))
+    matrix, offset = affine_to(space, len(own_mean) - POSE, data)
+    forth = matrix * own_std / std.unsqueeze(1)  # (D', D) between standardised states
+    shift = (matrix @ own_mean + offset - mean) / std
+    back = torch.linalg.pinv(forth)
+    network, state = Denoiser(config), earlier.state_dict()
+    weight, bias = state["state_out.weight"], state["state_out.bias"]
+    state["state_out.weight"], state["state_out.bias"] = forth @ weight, forth @ bias + shift
+    weight, bias = state["state_in.weight"], state["state_in.bias"]
+    state["state_in.weight"], state["state_in.bias"] = weight @ back, bias - weight @ back @ shift
+    network.load_state_dict(state)
+    return network
 
 
 def train(
-    cache: Path, out: Path, data_folder: Path, config: DenoiserConfig, baseline: BaselineConfig,
-    settings: TrainSettings,
-) -> Denoiser:  # fmt: skip
-    """Train until the processor time is spent; returns the averaged network."""
-    rng = np.random.default_rng(settings.seed)
-    torch.manual_seed(settings.seed)
-    data = SpaceWindows(cache, "train", baseline, data_folder)
-    held_out = SpaceWindows(cache, "val", baseline, data_folder)
-    mean, std = (torch.from_numpy(a.astype(np.float32)) for a in data.statistics())
-    config = replace(config, latent_dim=len(mean) - config.pose_dim)
-    if baseline.objective == "regression":  # a regressor always hears its conditions
+    cache: Path, out: Path, data: Path, config: DenoiserConfig, baseline: BaselineConfig, settings: LoopSettings,
+    start: Path | None = None,
+) -> nn.Module:  # fmt: skip
+    """Train until the processor time is spent, from scratch or from ``start``; returns the averaged network."""
+    worker = Worker.join()
+    windows = SpaceWindows(cache, "train", baseline, data), SpaceWindows(cache, "val", baseline, data)
+    config = replace(config, latent_dim=windows[0].states.shape[1] - POSE)
+    if baseline.objective == "regression":  # it always hears its conditions
         config = replace(config, drop_style=0.0, drop_all=0.0)
-    alphas = torch.from_numpy(cosine_alphas(config.train_steps)).float()
-    lips = SpaceLips(baseline.space, mean, std, data_folder)
-
-    network = Denoiser(config)
-    if config.phones:
-        head = np.load(cache / "phone_head.npz")
-        network.audio_in.phone_head.load_state_dict({k: torch.from_numpy(head[k]) for k in ("weight", "bias")})
-    average = checkpoint.Average(network)
-    optimizer = torch.optim.AdamW(
-        [p for p in network.parameters() if p.requires_grad], settings.rate, weight_decay=0.01
-    )
-    step, spent, path = 0, 0.0, out / "checkpoint.safetensors"
-    if path.exists():
-        progress = checkpoint.load(path, network, average, optimizer)
-        step, spent = int(progress["step"]), progress["seconds"]
-    out.mkdir(parents=True, exist_ok=True)
-    record = {"config": asdict(config), "baseline": asdict(baseline), "mean": mean.tolist(), "std": std.tolist(),
-              "rest": data.rest.tolist(), "settings": asdict(settings)}  # fmt: skip
-    (out / "config.json").write_text(json.dumps(record))
-
-    def losses(net: Denoiser, windows: Windows, generator: np.random.Generator, size: int) -> dict[str, Tensor]:
-        states, audio, style = windows.batch(generator, size, config.window)
-        clean = (states - mean) / std
-        t, noised = noise_times(config, size, config.window, generator)
-        fresh = noised.unsqueeze(-1)
-
-        def noise() -> Tensor:
-            return torch.from_numpy(generator.standard_normal(clean.shape, dtype=np.float32))
-
-        # the past a stream holds is its own, imperfect output
-        past = clean + torch.from_numpy(generator.uniform(0.0, 0.15, (size, 1, 1)).astype(np.float32)) * noise()
-        if baseline.objective == "regression":
-            t = config.train_steps * noised.long()
-            x = (1 - fresh) * past
-        else:
-            level = alphas[t].unsqueeze(-1)
-            x = fresh * (level.sqrt() * clean + (1 - level).sqrt() * noise()) + (1 - fresh) * past
-        has_style = torch.from_numpy((generator.random(size) >= config.drop_style).astype(np.float32))
-        has_audio = torch.from_numpy((generator.random(size) >= config.drop_all).astype(np.float32))
-        with torch.autocast("cpu", torch.bfloat16):
-            predicted = net(x, t, audio, style, has_audio, has_style)
-        predicted = predicted.float()
-        parts = denoiser_loss(config, clean, predicted, noised)
-        parts["lips"] = masked_mean(lips.error(clean, predicted), noised * has_audio.unsqueeze(-1))
-        parts["total"] = parts["total"] + config.weight_lips * parts["lips"]
-        return parts
-
-    def save() -> None:
-        average.network.eval()
-        with torch.no_grad():
-            checks = [losses(average.network, held_out, np.random.default_rng(i), 16) for i in range(2)]
-        values = {k: round(float(np.mean([float(c[k]) for c in checks])), 4) for k in checks[0]}
-        tqdm.write(json.dumps({"step": step, "minutes": round(spent / 60, 2), "val": values}))
-        checkpoint.save(path, network, average, optimizer, step=step, seconds=spent)
-
-    limit = settings.minutes * 60
-    network.train()
-    bar = tqdm(total=round(limit), initial=round(spent), unit="s", desc=f"{baseline.objective} on {baseline.space}")
-    saved, smooth = spent, 0.0
-    while spent < limit:
-        began = time.process_time()
-        rate = settings.rate * min(1.0, (step + 1) / settings.warmup)
-        rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(spent / limit, 1.0)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        parts = losses(network, data, rng, settings.batch)
-        optimizer.zero_grad(set_to_none=True)
-        parts["total"].backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        average.update(network, step)
-        step += 1
-        spent += time.process_time() - began
-        smooth += 0.02 * (float(parts["total"]) - smooth) if step > 1 else float(parts["total"])
-        if step % 50 == 0:
-            bar.n = round(min(spent, limit))
-            bar.set_postfix(step=step, total=f"{smooth:.3f}")
-        if spent - saved > CHECKPOINT_S or spent >= limit:
-            save()
-            saved = spent
-    bar.close()
-    return average.network.eval()
+    torch.manual_seed(settings.seed)
+    network, mean, std = begin(config, cache, None, windows[0])
+    if (out / "config.json").is_file():
+        earlier = json.loads((out / "config.json").read_text())
+        mean, std = (torch.tensor(earlier[k], dtype=torch.float32) for k in ("mean", "std"))
+    if start is not None:
+        network = carried_over(start, baseline.space, config, mean, std, data)
+    write_record(out, config, mean, std, settings, baseline=asdict(baseline), rest=windows[0].rest.tolist(),
+                 start=start.stem if start else "")  # fmt: skip
+    losses = denoising_losses(config, windows, SpaceLips(baseline.space, mean, std, data).to(worker.device), worker)
+    if baseline.objective == "regression":
+        losses = regression(losses, config)
+    title = f"{baseline.objective} on {baseline.space}"
+    return fit(network.to(worker.device), losses, settings, out, worker, title)
 
 
 def main() -> None:
@@ -173,21 +105,22 @@ def main() -> None:
     parser.add_argument("--space", choices=SPACES, default="z", help="what a state holds beside the head pose")
     parser.add_argument("--objective", choices=OBJECTIVES, default="diffusion")
     parser.add_argument("--share", type=float, default=1.0, help="of the training clips, 0 to 1")
+    parser.add_argument("--start-from", type=Path, metavar="RUN", help="run folder or exported .onnx to begin with")
     parser.add_argument("--minutes", type=float, default=8.0, help="of one core's processor time")
-    parser.add_argument("--batch", type=int, default=TrainSettings.batch)
-    parser.add_argument("--rate", type=float, default=TrainSettings.rate)
+    parser.add_argument("--window", type=int, help="frames of a training window (default: the configuration's)")
+    parser.add_argument("--batch", type=int, default=LoopSettings.batch)
+    parser.add_argument("--rate", type=float, default=LoopSettings.rate)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    record = json.loads((options.cache / "index.json").read_text())
-    config = replace(
-        CONFIGS[options.config](),
-        style_dim=len(record["neutral_style"]),
-        audio_dim=int(np.load(options.cache / "features.npy", mmap_mode="r").shape[-1]),
+    config = replace(CONFIGS[options.config](), **cache_sizes(options.cache))
+    if options.window:
+        config = replace(config, window=options.window)
+    settings = LoopSettings(
+        options.minutes, options.batch, options.rate, seed=options.seed, check_s=45.0, processor_time=True
     )
     baseline = BaselineConfig(options.space, options.objective, options.share)
-    settings = TrainSettings(options.minutes, options.batch, options.rate, seed=options.seed)
-    train(options.cache, options.out, options.data, config, baseline, settings)
+    train(options.cache, options.out, options.data, config, baseline, settings, options.start_from)
 
 
 if __name__ == "__main__":
