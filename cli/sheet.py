@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--moments", type=int, default=6, help="of the speech, on the contact sheet (default: 6)")
     parser.add_argument("--size", type=int, default=200, help="of one face, pixels (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default="denoiser", metavar="NAME", help="weights of the motion (default: denoiser)")
+    parser.add_argument("--model", default="student", metavar="NAME", help="weights: student (default) or denoiser")
 
 
 def run(options: argparse.Namespace) -> int:

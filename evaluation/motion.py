@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,11 @@ from media2face.evaluation.style_test import error_under_style, lips_under_style
 from media2face.runtime.audio_io import read_audio
 from media2face.runtime.demo import demo_speech
 from media2face.runtime.errors import ConfigError
-from media2face.runtime.sampler import SamplerConfig
-from media2face.runtime.sessions import weights_folder
 
 PAPER_GUIDANCE = {"guidance_audio": 2.5, "guidance_style": 1.5}
 """s_A and s_P of section 5.1."""
 NO_GUIDANCE = {"guidance_audio": 0.0, "guidance_style": 1.0}
-STUDENT = "student"
+DENOISER = "denoiser"
 
 
 @dataclass
@@ -75,7 +73,8 @@ class MotionEvaluation:
             found = {k: run_row(spec, takes, shared, rig, self.keep) for k, takes in heard.items()}
             results.setdefault(spec.name, {}).update(found)
         shipped = Sampled(shared)
-        out = {"machine": machine, "setting": shipped.sampler.config.__dict__, "missing": missing, "rows": results}
+        out = {"machine": machine, "model": shipped.sampler.model.name,
+               "setting": asdict(shipped.sampler.config), "missing": missing, "rows": results}
         if self._wanted("style"):
             out["style"] = self._style(shipped, groups)
         if self._wanted("quiet"):
@@ -104,26 +103,26 @@ class MotionEvaluation:
 
     def _specs(self, shared: Shared, groups: dict[str, list[Take]]) -> list[tuple[RowSpec, dict[str, list[Take]]]]:
         """Every row that is wanted, and the takes it is made for."""
-        plain = SamplerConfig()
-        full = Sampled(shared, config=plain)
+        full, teacher = Sampled(shared), Sampled(shared, DENOISER)
+        plain = teacher.sampler.config
         rows: list[tuple[RowSpec, dict]] = [(RowSpec.of(report.FULL, full, self.samples), groups)]
 
         def add(name: str, row: Sampled, extra: str = "") -> None:
             rows.append((RowSpec.of(name, row, 1, extra), groups))
 
+        if full.sampler.model.name != DENOISER:
+            add(f"denoiser, {plain.steps} steps", teacher)
         for name, guidance in ((report.UNGUIDED, NO_GUIDANCE), (report.GUIDED, PAPER_GUIDANCE)):
             if any(getattr(plain, k) != v for k, v in guidance.items()):
-                add(name, Sampled(shared, config=replace(plain, **guidance)))
-        if (weights_folder() / f"{STUDENT}.onnx").is_file():
-            add(STUDENT, Sampled(shared, STUDENT))
-        baselines = available(self.baselines, shared, plain)
+                add(name, Sampled(shared, DENOISER, config=replace(plain, **guidance)))
+        baselines = available(self.baselines, shared)
         for name in sorted(baselines, key=[*report.BASELINE_NAMES, *baselines].index):
             add(report.BASELINE_NAMES.get(name, name), baselines[name])
         if "vertices" in baselines:
             cool = Sampled(shared, "vertices", self.baselines, replace(plain, temperature=plain.mouth_temperature))
             add(f"raw vertices, temperature {plain.mouth_temperature}", cool)
         for kind, takes in groups.items():
-            control = Sampled(shared, config=plain, other_speech=shuffled(takes))
+            control = Sampled(shared, other_speech=shuffled(takes))
             rows.append((RowSpec.of(report.SHUFFLED, control, 1, "shuffled"), {kind: takes}))
         still = f"{full.sampler.model.fingerprint} mean"
         rows.append((RowSpec("mean face", full.mean_face(), 1, still), groups))
@@ -148,7 +147,7 @@ def _demo_speech() -> np.ndarray:
 
 def markdown(found: dict) -> str:
     """The whole report."""
-    parts = [f"Live setting: {found['setting']}"]
+    parts = [f"Shipped: {found['model']}, live setting {found['setting']}"]
     if found["missing"]:
         parts.append("Left out: " + "; ".join(found["missing"]))
     for kind in ("synthetic", "real"):

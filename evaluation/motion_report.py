@@ -108,8 +108,8 @@ def samples_line(results: Results) -> list[str]:
         mean, best = (interval(bootstrap(f(result, "lve"))) for f in (column, best_column))
         apart = [interval(bootstrap(column(result, f"diversity_{k}"))) for k in ("lips", "upper", "head_deg")]
         lines.append(
-            f"{kind}: LVE of one sample {interval(one)} mm, mean of {count} {mean}, best of {count} {best}; seeds differ "
-            f"by {apart[0]} mm at the lips, {apart[1]} mm in the upper face, {apart[2]} degrees of the head"
+            f"{kind}: LVE of one sample {interval(one)} mm, mean of {count} {mean}, best of {count} {best}; "
+            f"seeds differ by {apart[0]} mm at the lips, {apart[1]} mm in the upper face, {apart[2]} degrees of the head"
         )
     return lines
 
@@ -136,8 +136,12 @@ def liveliness(results: Results, rows: tuple[str, ...] = (FULL, REGRESSOR), kind
 
 def style_tables(style: dict) -> str:
     """Markdown of the style test."""
-    lines = [f"The classifier tells {style['judge']:.0%} of performances of other seeds (synthetic).", "",
-             "| asked by | prompts | classifier | EMFACS rule | by emotion |", "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines = [
+        f"The classifier tells {style['judge']:.0%} of performances of other seeds (synthetic).",
+        "",
+        "| asked by | prompts | classifier | EMFACS rule | by emotion |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for way, found in style["ways"].items():
         each = ", ".join(f"{e} {v:.2f}" for e, v in found["by_emotion"].items())
         lines.append(f"| {way} | {found['prompts']} | {interval(found['classifier'])} | {interval(found['emfacs'])} "

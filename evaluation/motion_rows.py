@@ -71,19 +71,20 @@ class Sampled:
 
     Args:
         shared: encoders and decoder.
-        model: name of the weights. folder: where they lie (None: the shipped ones).
-        config: sampling settings.
+        model: name of the weights; None is what the engine runs by default. folder: where they lie (None: shipped).
+        config: sampling settings; None is the shipped live setting of these weights.
         other_speech: hear this take's speech instead of one's own (the shuffled control).
     """
 
     def __init__(
-        self, shared: Shared, model: str = "denoiser", folder: Path | None = None, config: SamplerConfig | None = None,
+        self, shared: Shared, model: str | None = None, folder: Path | None = None, config: SamplerConfig | None = None,
         other_speech: Callable[[Take], Take] | None = None,
     ) -> None:  # fmt: skip
         self.shared, self._other = shared, other_speech
         self.sampler = MotionSampler(
-            folder, "cpu", config, model, speech_fingerprint=shared.speech.fingerprint,
-            style_fingerprint=shared.style.fingerprint, decoder_fingerprint=shared.decoder.fingerprint,
+            folder, "cpu", config, **({} if model is None else {"model": model}),
+            speech_fingerprint=shared.speech.fingerprint, style_fingerprint=shared.style.fingerprint,
+            decoder_fingerprint=shared.decoder.fingerprint,
         )  # fmt: skip
         self.space: str = self.sampler.model.meta.get("space", "z")
 
@@ -138,17 +139,16 @@ def true_motion(shared: Shared, take: Take) -> Motion:
     return shared.face_of(take.weights, take.rotvec)
 
 
-def available(folder: Path | None, shared: Shared, shipped: SamplerConfig) -> dict[str, Sampled]:
+def available(folder: Path | None, shared: Shared) -> dict[str, Sampled]:
     """The baselines found in ``folder`` (``onnx_export.baselines``), by name, each with its sampling settings.
 
-    A regressor has no noise and takes one pass a hop; a vertex sampler has one temperature for the whole state.
+    A regressor has no noise and takes one pass a hop; the others take the denoiser's live setting.
     """
-    if folder is None:
-        return {}
     rows = {}
-    for path in sorted(folder.glob("*.onnx")):
-        row = Sampled(shared, path.stem, folder, shipped)
+    for path in sorted(folder.glob("*.onnx")) if folder else ():
+        row = Sampled(shared, path.stem, folder)
         if row.sampler.model.meta.get("objective") == "regression":
-            row.sampler.config = replace(shipped, steps=1, temperature=0.0, mouth_temperature=0.0, eye_temperature=0.0)
+            still = {"temperature": 0.0, "mouth_temperature": 0.0, "eye_temperature": 0.0}
+            row.sampler.config = replace(row.sampler.config, steps=1, **still)
         rows[path.stem] = row
     return rows

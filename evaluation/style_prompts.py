@@ -71,6 +71,7 @@ def prompts(encoder: StyleEncoder, data: Path, each: int = 8, seed: int = 11) ->
         for way, found in texts.items():
             for text in found:
                 yield Prompt(way, emotion, text, encoder.encode_text(text).vector)
-        for code in (c for c, (style, _) in EMOJI.items() if style == emotion):
-            way = "emoji, unseen" if code in HELD_OUT_EMOJI else "emoji"
-            yield Prompt(way, emotion, code, encoder.encode_image(data / "emoji" / f"{code}.png").vector)
+        for way, unseen in (("emoji", False), ("emoji, unseen", True)):
+            codes = [c for c, (style, _) in EMOJI.items() if style == emotion and (c in HELD_OUT_EMOJI) == unseen]
+            for code in some(codes):
+                yield Prompt(way, emotion, code, encoder.encode_image(data / "emoji" / f"{code}.png").vector)

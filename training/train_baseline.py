@@ -24,7 +24,7 @@ from media2face.models.baselines.config import OBJECTIVES, SPACES, BaselineConfi
 from media2face.models.media2face.config import CONFIGS, DenoiserConfig
 from media2face.models.media2face.network import Denoiser
 from media2face.training.baseline_spaces import POSE, SpaceLips, SpaceWindows, affine_to
-from media2face.training.denoiser_loop import Losses, LoopSettings, Worker, fit
+from media2face.training.denoiser_loop import LoopSettings, Losses, Worker, fit
 from media2face.training.train_media2face import (
     begin,
     cache_sizes,
