@@ -109,7 +109,7 @@ def samples_line(results: Results) -> list[str]:
         apart = [interval(bootstrap(column(result, f"diversity_{k}"))) for k in ("lips", "upper", "head_deg")]
         lines.append(
             f"{kind}: LVE of one sample {interval(one)} mm, mean of {count} {mean}, best of {count} {best}; "
-            f"seeds differ by {apart[0]} mm at the lips, {apart[1]} mm in the upper face, {apart[2]} degrees of the head"
+            f"seeds differ by {apart[0]} mm at the lips, {apart[1]} mm in the upper face, {apart[2]} degrees the head"
         )
     return lines
 
