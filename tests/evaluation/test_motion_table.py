@@ -55,7 +55,7 @@ def test_measured_points_lie_where_they_should(shared_data):
     one = np.zeros((1, 52), np.float32)
     one[0, ARKIT_INDEX["jawOpen"]] = 1.0
     moved = np.linalg.norm(face.offsets(one)[0], axis=1)
-    assert moved[face.lips].max() > 10 and moved[face.upper].max() < 1
+    assert moved[face.lips].max() > 10 and moved[face.upper].max() < 2  # the temples, by the joint
     one = np.zeros((1, 52), np.float32)
     one[0, ARKIT_INDEX["browInnerUp"]] = 1.0
     moved = np.linalg.norm(face.offsets(one)[0], axis=1)
