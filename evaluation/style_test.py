@@ -46,10 +46,10 @@ def style_accuracy(row: Sampled, speech: Sequence[np.ndarray], data: Path, each:
     """
     judge = StyleClassifier.train(*performances(SPEAKERS))
     own = judge.accuracy(*performances(CHECK_SPEAKERS, SEEDS + 10_000))
-    cut = round(SECONDS * SAMPLE_RATE)
+    said = [samples[: round(SECONDS * SAMPLE_RATE)] for samples in speech]
     verdicts = []
     for number, prompt in enumerate(tqdm(list(prompts(row.shared.style, data, each)), "styles", disable=None)):
-        weights, rotvec = asked(row, speech[number % len(speech)][:cut], prompt.vector, number)
+        weights, rotvec = asked(row, said[number % len(said)], prompt.vector, number)
         verdicts.append({"way": prompt.way, "emotion": prompt.emotion, "prompt": prompt.text,
                          "classifier": judge.emotion(weights, rotvec), "emfacs": emfacs_emotion(weights)})  # fmt: skip
     ways = {}

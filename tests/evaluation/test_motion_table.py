@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -168,7 +170,18 @@ def test_the_whole_on_a_few_seconds(shared, shared_data, corpus, tmp_path):
         MotionEvaluation(shared_data, takes=0)
 
 
-def test_goals_are_told_by_the_figures(monkeypatch):
+def test_the_evaluation_needs_no_torch():
+    program = """
+import sys
+for name in ("torch", "transformers", "open_clip", "onnx"):
+    sys.modules[name] = None  # an import of it fails
+from media2face.evaluation import motion, motion_report, style_test
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_goals_are_told_by_the_figures():
     def row(lve: float, fdd: float, ba: float) -> dict:
         clips = [{"lve": [lve], "fdd": [fdd + 0.001 * k], "ba": [ba]} for k in range(5)]
         return {"synthetic": {"clips": clips, "samples": 1, "lips": {}}}
