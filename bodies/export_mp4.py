@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,18 +39,27 @@ def write(
 
         decoder = FaceDecoder()
     renderer = Renderer(decoder.rig, SIZE)
-    total = len(performance.weights)
+    drawn = meshes(decoder, performance.latents, neutral)
+    poses = zip(drawn, performance.head_rotation, performance.head_translation, strict=True)
+    images = (renderer.render(*pose) for pose in poses)
+    write_film(path, images, SIZE, performance.fps, performance.audio, progress, len(performance.weights))
+
+
+def write_film(
+    path: Path, images: Iterable[np.ndarray], size: tuple[int, int], fps: int, audio: str | Path | np.ndarray | None,
+    progress: Callable[[int, int], None] | None = None, total: int = 0,
+) -> None:  # fmt: skip
+    """Write pictures (H, W, 3) uint8 of one even ``size`` (W, H), at ``fps``, with a sound or None."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as film:
-        picture = _picture_stream(film, performance.fps)
-        sound = _Sound(film, performance.audio) if performance.audio is not None else None
-        for k, vertices in enumerate(meshes(decoder, performance.latents, neutral)):
-            image = renderer.render(vertices, performance.head_rotation[k], performance.head_translation[k])
+        picture = _picture_stream(film, fps, size)
+        sound = _Sound(film, audio) if audio is not None else None
+        for k, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
-            frame.pts, frame.time_base = k, Fraction(1, performance.fps)
+            frame.pts, frame.time_base = k, Fraction(1, fps)
             film.mux(picture.encode(frame))
             if sound:
-                sound.write_until((k + 1) / performance.fps)
+                sound.write_until((k + 1) / fps)
             if progress:
                 progress(k + 1, total)
         film.mux(picture.encode())
@@ -58,11 +67,11 @@ def write(
             sound.finish()
 
 
-def _picture_stream(film: av.container.OutputContainer, fps: int) -> av.VideoStream:
+def _picture_stream(film: av.container.OutputContainer, fps: int, size: tuple[int, int]) -> av.VideoStream:
     codec = "libx264" if "libx264" in av.codecs_available else "libopenh264"
     options = {"crf": "19", "preset": "veryfast"} if codec == "libx264" else {"b": "2000000"}
     stream = film.add_stream(codec, rate=fps, options=options)
-    stream.width, stream.height = SIZE
+    stream.width, stream.height = size
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709

@@ -1,4 +1,4 @@
-"""``media2face evaluate``: how well the shipped models do on what they never saw: lips on real speech, and GNPFA."""
+"""``media2face evaluate``: how the shipped models do on what they never saw: motion, lips on real speech, GNPFA."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import os
 from pathlib import Path
 
-HELP = "score the shipped models: lips on real speech with known phones, GNPFA on new people and expressions"
+HELP = "score the shipped models: motion and style, lips on real speech with known phones, GNPFA on new people"
 EXAMPLES = """examples:
+  media2face evaluate motion --clips CLIPS --speech SPEECH --json motion.json --pictures pictures
+  media2face evaluate motion --speech SPEECH --baselines BASELINES --keep rows --takes 20
   media2face evaluate lips --data ../shared/data
   media2face evaluate lips --style "a cheerful host" --json lips.json
   media2face evaluate gnpfa --json gnpfa.json --pictures pictures"""
@@ -17,26 +19,59 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "what", choices=("lips", "gnpfa"),
-        help="lips: place AUC, closure, rounding on Berlin EmoDB; gnpfa: the face space on held-out people and faces",
+        "what", choices=("motion", "lips", "gnpfa"), nargs="?", default="motion",
+        help="motion (default): the generator against held-out takes, its ablations and baselines, and its styles; "
+        "lips: place AUC, closure, rounding on Berlin EmoDB; gnpfa: the face space on held-out people and faces",
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the study data")
     parser.add_argument("--style", help="lips: speak in this style (default: neutral)")
     parser.add_argument("--temperature", type=float, help="lips: of the sampler (default: the shipped setting)")
     parser.add_argument("--steps", type=int, help="lips: DDIM steps a hop (default: the shipped setting)")
-    parser.add_argument("--limit", type=int, help="only so many recordings, or people")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="gnpfa: write pictures here")
+    parser.add_argument("--limit", type=int, help="only so many recordings, people, or takes of each kind")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="motion, gnpfa: write pictures here")
+    motion = parser.add_argument_group("motion (docs/evaluation.md)")
+    motion.add_argument("--clips", type=Path, metavar="FOLDER", help="motion clips with GRID's test split: real takes")
+    motion.add_argument("--speech", type=Path, metavar="FOLDER", help="synthetic speech: takes of held-out voices")
+    motion.add_argument("--baselines", type=Path, metavar="FOLDER", help="exported baselines, a row each")
+    motion.add_argument("--split", choices=("test", "val"), default="test", help="of takes and voices (default: test)")
+    motion.add_argument("--samples", type=int, default=10, help="seeds of the full model (default: 10)")
+    motion.add_argument("--keep", type=Path, metavar="FOLDER", help="keep finished rows here, to go on after a stop")
+    motion.add_argument("--only", nargs="+", default=[], metavar="ROW", help="only these rows, or style, or quiet")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
 
 
 def run(options: argparse.Namespace) -> int:
     """Score, print a Markdown table, write the JSON file."""
-    report = _gnpfa(options) if options.what == "gnpfa" else _lips(options)
+    report = {"motion": _motion, "lips": _lips, "gnpfa": _gnpfa}[options.what](options)
     if options.json:
         partial = options.json.with_suffix(options.json.suffix + ".part")
         partial.write_text(json.dumps(report, indent=2) + "\n")
         os.replace(partial, options.json)
     return 0
+
+
+def _motion(options: argparse.Namespace) -> dict:
+    from media2face.evaluation.motion import MotionEvaluation, markdown
+    from media2face.evaluation.motion_report import plot
+    from media2face.runtime.errors import ConfigError, InputError
+
+    for folder in (options.data, options.clips, options.speech, options.baselines):
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"expected a folder at {folder}, found none")
+    sizes = {} if options.limit is None else {k: options.limit for k in ("takes", "real_takes", "recordings", "each")}
+    found = MotionEvaluation(
+        options.data, options.clips, options.speech, options.baselines, options.split, options.samples,
+        keep=options.keep, only=tuple(options.only), **sizes,
+    ).run()  # fmt: skip
+    print(markdown(found))
+    if options.pictures:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+        try:
+            for kind in sorted({k for kinds in found["rows"].values() for k in kinds}):
+                print(plot(found["rows"], options.pictures, kind))
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"plots are drawn by matplotlib: pip install matplotlib ({error})") from error
+    return found
 
 
 def _lips(options: argparse.Namespace) -> dict:

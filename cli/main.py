@@ -25,6 +25,7 @@ COMMANDS = {
     "extract": "media2face.cli.extract",
     "record": "media2face.cli.record",
     "replay": "media2face.cli.replay",
+    "sheet": "media2face.cli.sheet",
     "track": "media2face.cli.track",
     "zmq-keys": "media2face.cli.zmq_keys",
 }

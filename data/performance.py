@@ -214,7 +214,7 @@ def draw_style(rng: np.random.Generator) -> tuple[str, float]:
     return others[int(rng.integers(len(others)))], float(rng.uniform(*INTENSITIES))
 
 
-def _split(record: dict) -> str:
+def corpus_split(record: dict) -> str:
     """The corpus' own split; its held-out voices are halved into val and test."""
     if record.get("split", "train") == "train":
         return "train"
@@ -242,7 +242,7 @@ def perform_file(json_path: Path, out: Path, take: int, seed: int) -> float:
     style, intensity = draw_style(np.random.default_rng([own, 99]))
     seconds = len(audio) / SAMPLE_RATE
     made = perform(_known(record["phones"]), seconds, audio, style, intensity, own)
-    made.clip(record["voice"], _split(record)).save(path, audio)
+    made.clip(record["voice"], corpus_split(record)).save(path, audio)
     return seconds
 
 

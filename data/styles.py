@@ -206,6 +206,27 @@ def sample_prompt(style: str, intensity: float, rng: np.random.Generator, split:
     return _fill(_pick(rng, templates), phrase, rng)
 
 
+CAPTION_INTENSITIES: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+CAPTIONS_EACH = 24
+
+
+@cache
+def captions(seed: int = 0) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """The prompts that motion is captioned with in training: (styles, intensities, CAPTIONS_EACH) texts.
+
+    In the order of :data:`STYLES` and :data:`CAPTION_INTENSITIES`. A word of :func:`lexicon` that none of them holds is
+    one that the style encoder knows and the motion generator was never shown.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+
+    def some(style: str, intensity: float) -> tuple[str, ...]:
+        return tuple(sample_prompt(style, intensity, rng) for _ in range(CAPTIONS_EACH))
+
+    return tuple(tuple(some(style, level) for level in CAPTION_INTENSITIES) for style in STYLES)
+
+
 # Which style an emoji shows, and how strongly; keyed by codepoint as in faces.json.
 _EMOJI = {
     "happy": "1f600:.9 1f603:.9 1f604:.9 1f601:.9 1f606:1 1f923:1 1f602:1 1f642:.3 1f60a:.7 263a:.6 1f970:.8 1f917:.8 "

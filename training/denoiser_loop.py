@@ -41,6 +41,7 @@ class LoopSettings:
     warmup: int = 200
     seed: int = 0
     check_s: float = 180.0  # between validations, each with a checkpoint
+    processor_time: bool = False  # the clock is this process' processor time, so that runs on a busy machine compare
 
     def __post_init__(self) -> None:
         for name in ("minutes", "batch", "rate", "check_s"):
@@ -119,9 +120,9 @@ def fit(
     shared = worker.share(network)
     lead = worker.rank == 0
     writer = SummaryWriter(str(out / "tensorboard")) if lead else None
-    limit = settings.minutes * 60
+    limit, clock = settings.minutes * 60, time.process_time if settings.processor_time else time.monotonic
     bar = tqdm(total=round(limit), initial=round(min(spent, limit)), unit="s", desc=title, disable=not lead)
-    began, checked = time.monotonic() - spent, time.monotonic()
+    began, checked = clock() - spent, clock()
     smooth: dict[str, float] = {}
     while spent < limit:
         rate = settings.rate * min(1.0, (step + 1) / settings.warmup)
@@ -135,7 +136,7 @@ def fit(
         optimizer.step()
         average.update(network, step)
         step += 1
-        spent = worker.agree(time.monotonic() - began)
+        spent = worker.agree(clock() - began)
         if not lead:
             continue
         if step % 20 == 0:
@@ -144,7 +145,7 @@ def fit(
                 writer.add_scalar(f"train/{key}", smooth[key], step)
             bar.n = round(min(spent, limit))
             bar.set_postfix(step=step, **{k: f"{v:.3f}" for k, v in smooth.items()})
-        if time.monotonic() - checked > settings.check_s or spent >= limit:
+        if clock() - checked > settings.check_s or spent >= limit:
             checkpoint.save(path, network, average, optimizer, step=step, seconds=spent)
             with torch.no_grad():
                 checks = [losses(average.network, True, np.random.default_rng(i), 16) for i in range(4)]
@@ -154,7 +155,7 @@ def fit(
             tqdm.write(json.dumps({"step": step, "minutes": round(spent / 60, 1), "val": values}))
             if picture is not None:
                 _draw(picture(average.network), out, writer, step)
-            checked = time.monotonic()
+            checked = clock()
     bar.close()
     if writer is not None:
         writer.close()

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from media2face.data.augment import AugmentConfig, SpeechAugmenter
 from media2face.data.clips import MotionClip
 from media2face.data.dataset import Entry, MotionDataset
-from media2face.data.styles import STYLES, sample_prompt
+from media2face.data.styles import STYLES, captions
 from media2face.onnx_export.shipped import phone_head
 from media2face.runtime.clock import interpolate_features
 from media2face.runtime.decoder import FaceDecoder
@@ -35,19 +35,14 @@ from media2face.runtime.speech import SpeechEncoder
 from media2face.runtime.speech_window import WindowedSpeechEncoder, load_speech_encoder
 from media2face.runtime.style import StyleEncoder
 
-INTENSITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
-PROMPTS = 24
 LONGEST = 160_000  # samples of the augmenter's clips
 
 
 def prompt_table(style: StyleEncoder, seed: int = 0) -> np.ndarray:
-    """Embeddings of sampled prompts: (styles, intensities, PROMPTS, P), in the order of STYLES and INTENSITIES."""
-    rng = np.random.default_rng(seed)
-
-    def prompts(key: str, level: float) -> list[np.ndarray]:
-        return [style.encode_text(sample_prompt(key, level, rng)).vector for _ in range(PROMPTS)]
-
-    return np.array([[prompts(key, level) for level in INTENSITIES] for key in STYLES], np.float32)
+    """Embeddings of ``data.styles.captions``, (styles, intensities, captions of each, P)."""
+    return np.array(
+        [[[style.encode_text(t).vector for t in texts] for texts in levels] for levels in captions(seed)], np.float32
+    )
 
 
 def frame_features(encoder: SpeechEncoder | WindowedSpeechEncoder, samples: np.ndarray, frames: int) -> np.ndarray:

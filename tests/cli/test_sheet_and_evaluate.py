@@ -1,0 +1,39 @@
+"""media2face sheet and media2face evaluate motion: mistakes end in one clear line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+from media2face.cli.main import command_parser, main
+
+
+@pytest.fixture
+def speech(tmp_path):
+    path = tmp_path / "speech.wav"
+    soundfile.write(path, np.zeros(8_000, np.float32), 16_000)
+    return path
+
+
+def fails(capsys, *arguments) -> str:
+    assert main([str(a) for a in arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("media2face: error: "), lines
+    return lines[0]
+
+
+def test_sheet_refuses_what_it_cannot_draw(capsys, speech, tmp_path):
+    style = ("--style", "happy")
+    assert ".png or .mp4" in fails(capsys, "sheet", speech, *style, "-o", tmp_path / "x.gif")
+    assert "folder that is there" in fails(capsys, "sheet", speech, *style, "-o", tmp_path / "none" / "x.png")
+    assert "--size" in fails(capsys, "sheet", speech, *style, "-o", tmp_path / "x.png", "--size", "4")
+    assert "missing.wav" in fails(capsys, "sheet", tmp_path / "missing.wav", *style, "-o", tmp_path / "x.png")
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_evaluate_is_about_motion_unless_told_otherwise(capsys, tmp_path):
+    options = command_parser("evaluate").parse_args([])
+    assert options.what == "motion" and options.split == "test"
+    assert "expected a folder" in fails(capsys, "evaluate", "motion", "--data", tmp_path / "none")
+    assert "expected a folder" in fails(capsys, "evaluate", "--data", tmp_path, "--clips", tmp_path / "none")
