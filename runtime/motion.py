@@ -27,7 +27,7 @@ class SamplerConfig:
     steps: int = 1  # DDIM steps a hop: what the student needs
     temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
     mouth_temperature: float = 0.2  # along the directions that move jaw and mouth: speech is no matter of chance
-    eye_temperature: float = 1.7  # along those of lids and gaze: blinks are rare, and few steps would lose them
+    eye_temperature: float = 1.5  # along those of lids and gaze: blinks are rare, and few steps would lose them
     guidance_style: float = 1.0  # s_P of equation 9
     guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
 

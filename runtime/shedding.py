@@ -38,5 +38,5 @@ class Shedder:
             self.steps = min(self.steps + 1, self.full)
         else:
             self.steps = max(self.steps - 1, 1)
-            self._counts["hops with fewer steps"] += 1
+            self._counts["hops with fewer steps"] += self.steps < self.full
         return margin < -HOPELESS_NS and ready > 1
