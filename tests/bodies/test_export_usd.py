@@ -110,8 +110,9 @@ def test_skinned_by_usd_it_is_the_decoders_mesh(spoken, tmp_path, decoder, ident
             used, _ = numbered(rig.triangles, [rig.parts[part] for part in parts])
             points = np.array(UsdGeom.Mesh.Get(stage, f"/Head/{name}").GetPointsAttr().Get(k))
             away = np.linalg.norm(points - moved[used][:, [1, 2, 0]], axis=1)
-            # the shapes add up; the decoder is not linear, nor does it seal lips in proportion
-            assert away.mean() < (0.2e-3 if name in ("Skin", "Mouth") else 0.05e-3), (name, k, away.mean())
+            # the shapes add up; the decoder bends, multiplies and closes lips, most of all within the mouth
+            most = {"Skin": 0.2e-3, "Mouth": 0.3e-3}.get(name, 0.05e-3)
+            assert away.mean() < most, (name, k, away.mean())
 
 
 def test_the_speech_is_referred_to(performance, tmp_path, posed):
