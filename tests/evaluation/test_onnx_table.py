@@ -64,6 +64,6 @@ def test_the_command_from_speech_to_table(shared_data, tmp_path, capsys):
     onnx_table.main(["--weights", str(tmp_path / "v"), "--data", str(shared_data), "--clips", "2", "--json",
                      str(tmp_path / "t.json")])  # fmt: skip
     report = json.loads((tmp_path / "t.json").read_text())
-    assert {"denoiser", "speech_context", "style_text", "style_image", "gnpfa_decoder"} <= set(report["networks"])
+    assert {"student", "speech_context", "style_text", "style_image"} <= set(report["networks"])
     assert report["lips"]["fp32"]["lips_mean_mm"] == 0 < report["lips"]["int8"]["lips_mean_mm"] < 5
-    assert "| denoiser | int8 |" in capsys.readouterr().out
+    assert "| student | int8 |" in capsys.readouterr().out
