@@ -174,6 +174,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("device", "auto", "loudspeaker: 'auto', 'none' (silent, by the clock), or a device's name or number",
             ("audio_playback",)),
     Setting("seed", 0, "another seed, another motion that fits", ("motion_sampler",)),
+    Setting("model", "student", "weights that sample: student (one step) or denoiser (four, slower)",
+            ("motion_sampler",)),
     Setting("idle", True, "between utterances the face listens: it breathes, blinks and looks about",
             ("motion_sampler",)),
     Setting("temperature", SAMPLING.temperature, "scale of the noise; 0 is the most likely motion",

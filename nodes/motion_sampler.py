@@ -12,14 +12,14 @@ from media2face.runtime.changes import KeyChange, StyleChange
 from media2face.runtime.clock import FPS
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
-from media2face.runtime.idle import silence_feature
+from media2face.runtime.idle import listener_beside, silence_feature
 from media2face.runtime.keyframes import key_latent
 from media2face.runtime.live import LiveMotion
 from media2face.runtime.motion import MotionFrame, SamplerConfig
 from media2face.runtime.presentation import Timeline
 from media2face.runtime.sampler import MotionSampler
 from media2face.runtime.sources import is_idle
-from media2face.runtime.speech import SpeechEncoder
+from media2face.runtime.speech_window import load_speech_encoder
 from media2face_msgs.msg import HeadMotion, Keyframe, PlaybackClock, SpeechFeatures, StyleEmbedding
 from media2face_msgs.srv import AddKeyframe, Interrupt
 
@@ -44,7 +44,8 @@ class MotionSamplerNode(AvatarNode):
         PRECISION,
         PRESENTATION_DELAY,
         Param("seed", 0, "another seed, another motion that fits", 0, 2**31 - 1),
-        Param("steps", DEFAULTS.steps, "DDIM steps a hop; fewer are taken where the machine falls behind", 1, 500),
+        Param("model", "student", "weights that sample: student (one step) or denoiser (four, slower)"),
+        Param("steps", 0, "DDIM steps a hop, 0 for what the model needs; fewer where the machine falls behind", 0, 500),
         Param("temperature", DEFAULTS.temperature, "scale of the noise; 0 is the most likely motion", 0.0, 2.0,
               fixed=False),
         Param("mouth_temperature", DEFAULTS.mouth_temperature, "the same where jaw and mouth move", 0.0, 2.0,
@@ -57,11 +58,15 @@ class MotionSamplerNode(AvatarNode):
     )  # fmt: skip
 
     def setup(self) -> None:
-        config = SamplerConfig(steps=self.value("steps"), **self._tuned())
         folder, provider = self.weights(), self.value("provider")
         self.decoder = FaceDecoder(folder, provider)
-        self.sampler = MotionSampler(folder, provider, config, decoder_fingerprint=self.decoder.fingerprint)
-        self.silence = silence_feature(SpeechEncoder(folder, provider)) if self.value("idle") else None
+        self.sampler = MotionSampler(
+            folder, provider, model=self.value("model"), decoder_fingerprint=self.decoder.fingerprint
+        )
+        steps = {"steps": self.value("steps")} if self.value("steps") else {}
+        self.sampler.config = SamplerConfig.of(self.sampler.model.meta, **steps, **self._tuned())
+        self.silence = silence_feature(load_speech_encoder(folder, provider)) if self.value("idle") else None
+        self.listener = listener_beside(self.sampler) if self.value("idle") else None
         self.motion = self.give(HeadMotion, "head_motion", qos.MOTION)
         self.interrupted = self.give(Header, "interrupted", qos.EVENT)
         self.reset()
@@ -75,7 +80,9 @@ class MotionSamplerNode(AvatarNode):
 
     def reset(self) -> None:
         """Forget every utterance."""
-        self.live = LiveMotion(self.sampler, self.value("seed"), self.value("horizon"), self.silence)
+        self.live = LiveMotion(
+            self.sampler, self.value("seed"), self.value("horizon"), self.silence, self.listener
+        )
         self.timeline = Timeline(round(self.value("presentation_delay") * NS))
         self.anchors: dict[str, int] = {}
         self.stopped: list[str] = []

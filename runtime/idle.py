@@ -12,6 +12,7 @@ import numpy as np
 
 from .changes import StyleChange
 from .clock import FPS
+from .errors import ModelError
 from .motion import MotionFrame, SamplerConfig
 from .presentation import NS, frame_offset
 from .sampler import MotionSampler, SamplerStream
@@ -25,6 +26,20 @@ LEAD_NS = NS // 4
 AFTER_NS = NS // 6
 """A face begins to listen this much after it was told to: time to sample, and to publish, the first frames."""
 SETTLED_S = 2.0
+
+
+def listener_beside(sampler: MotionSampler) -> MotionSampler:
+    """The denoiser beside the student, for listening: with no speech to follow, the student's head hardly moves.
+
+    ``sampler`` itself where there is no denoiser, or one that counts in other units or with other companions.
+    """
+    try:
+        other = MotionSampler(sampler.model.path.parent, [sampler.model.provider], model="denoiser")
+    except ModelError:
+        return sampler
+    wanted = sampler.model.meta.get("requires")
+    alike = np.array_equal(other.mean, sampler.mean) and np.array_equal(other.std, sampler.std)
+    return other if alike and other.model.meta.get("requires") == wanted else sampler
 
 
 def silence_feature(encoder: SpeechEncoder) -> np.ndarray:
@@ -61,7 +76,7 @@ class IdleMotion:
         silence: (A,) speech feature of silence.
         start: when its first frame is to be seen, ns.
         before: (n, D) standardised states that it goes on from; None is rest.
-        seed, config: as for a stream of speech; ``hop`` and ``lookahead`` are its own.
+        seed, config: as for a stream of speech; ``hop``, ``lookahead`` and ``steps`` are its own.
         style: (embedding, strength) that holds.
     """
 
@@ -72,8 +87,12 @@ class IdleMotion:
         self.utterance = idle_id()
         self.start = start
         self._silence = np.asarray(silence, np.float32)
+        # one eye temperature for both networks: what the denoiser's lids need is as much more than the student's
+        self._eyes = sampler.config.eye_temperature / SamplerConfig().eye_temperature
+        settings = replace(config, hop=HOP, lookahead=0, steps=sampler.config.steps)
+        settings = replace(settings, eye_temperature=min(self._eyes * config.eye_temperature, 4.0))
         # another noise each time: two pauses do not look alike
-        self.stream: SamplerStream = sampler.stream(seed + start // NS, replace(config, hop=HOP, lookahead=0))
+        self.stream: SamplerStream = sampler.stream(seed + start // NS, settings)
         self.stream.grid = 1  # what is on its way out already is not taken back for the sake of whole hops
         if style is not None:
             self.stream.styles.set(*style, -(10**6), 0.0)
@@ -88,6 +107,12 @@ class IdleMotion:
     def end(self) -> int:
         """When the first frame that is not sampled yet is to be seen, ns."""
         return self.present(self.stream.next_frame)
+
+    def adjust(self, **settings: float) -> None:
+        """See :meth:`.SamplerStream.adjust`."""
+        if "eye_temperature" in settings:
+            settings["eye_temperature"] = min(self._eyes * settings["eye_temperature"], 4.0)
+        self.stream.adjust(**settings)
 
     def step(self) -> list[MotionFrame]:
         """The next :data:`HOP` frames."""
@@ -161,7 +186,7 @@ class Pauses:
     def adjust(self, **settings: float) -> None:
         """See :meth:`.SamplerStream.adjust`."""
         if self._idle is not None:
-            self._idle.stream.adjust(**settings)
+            self._idle.adjust(**settings)
 
     def _begin(self, now: int) -> int:
         """When the next frame of listening is to be seen, ns."""

@@ -45,6 +45,7 @@ class LiveMotion:
         seed: chooses among the motions that fit.
         horizon: how far ahead of presentation motion is sampled, s.
         silence: speech feature of silence, see :class:`.Pauses`; None leaves the face still between utterances.
+        listener: samples what is seen between utterances; None: ``sampler``.
 
     Attributes:
         counts: what went wrong, by kind.
@@ -52,8 +53,9 @@ class LiveMotion:
     """
 
     def __init__(
-        self, sampler: MotionSampler, seed: int = 0, horizon: float = 0.6, silence: np.ndarray | None = None
-    ) -> None:
+        self, sampler: MotionSampler, seed: int = 0, horizon: float = 0.6, silence: np.ndarray | None = None,
+        listener: MotionSampler | None = None,
+    ) -> None:  # fmt: skip
         self._sampler, self._seed = sampler, seed
         self._config = sampler.config
         self.stream = sampler.stream(seed)
@@ -66,7 +68,7 @@ class LiveMotion:
         self._style: StyleChange | None = None
         self._later = Waiting()
         self._before: Shown | None = None
-        self._pauses = Pauses(sampler, silence, seed)
+        self._pauses = Pauses(listener or sampler, silence, seed)
         self._recent: deque[tuple[int, np.ndarray]] = deque()
 
     @property

@@ -149,10 +149,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cache_sizes(cache: Path) -> dict[str, int]:
-    """Sizes of state, style and features in a cache, as fields of :class:`DenoiserConfig`."""
+    """Sizes of state, style, features and phones (0 for an encoder that knows none) in a cache, as fields of
+    :class:`DenoiserConfig`."""
     record = json.loads((cache / "index.json").read_text())
     audio = int(np.load(cache / "features.npy", mmap_mode="r").shape[-1])
-    return {"latent_dim": len(record["rest"]) - 6, "style_dim": len(record["neutral_style"]), "audio_dim": audio}
+    return {"latent_dim": len(record["rest"]) - 6, "style_dim": len(record["neutral_style"]), "audio_dim": audio,
+            "phones": record.get("phones", DenoiserConfig.phones)}  # fmt: skip
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def test_the_cache_holds_the_features_that_the_engine_will_hear(trained):
 
 
 def test_the_graph_runs_with_it_and_chunks_do_not_matter(trained):
-    models = EngineModels.load(trained[0], "cpu")
+    models = EngineModels.load(trained[0], "cpu", model="denoiser")
     assert load_model("denoiser", trained[0], "cpu").meta["requires"]["speech"] == models.speech.fingerprint
 
     def frames(chunk: int) -> np.ndarray:
@@ -102,8 +102,8 @@ def test_neither_denoiser_takes_the_others_encoder(trained, tmp_path):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "denoiser.onnx").write_bytes((folder / "denoiser.onnx").read_bytes())
     with pytest.raises(ModelError, match="was trained with speech"):
-        EngineModels.load(tmp_path, "cpu")
+        EngineModels.load(tmp_path, "cpu", model="denoiser")
     (tmp_path / "denoiser.onnx").write_bytes((weights_folder() / "denoiser.onnx").read_bytes())
     (tmp_path / "speech_hub.onnx").write_bytes((folder / "speech_hub.onnx").read_bytes())
     with pytest.raises(ModelError, match="was trained with speech"):
-        EngineModels.load(tmp_path, "cpu")
+        EngineModels.load(tmp_path, "cpu", model="denoiser")

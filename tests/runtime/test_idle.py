@@ -9,9 +9,10 @@ from media2face.runtime.arkit import ARKIT_INDEX
 from media2face.runtime.changes import StyleChange
 from media2face.runtime.clock import FPS
 from media2face.runtime.engine import EngineModels
-from media2face.runtime.idle import silence_feature
+from media2face.runtime.idle import listener_beside, silence_feature
 from media2face.runtime.live import LiveMotion
 from media2face.runtime.presentation import NS
+from media2face.runtime.sampler import MotionSampler
 from media2face.runtime.sources import idle_id, is_idle, utterance_id
 
 START = 10**18
@@ -30,7 +31,7 @@ def silence(models):
 
 @pytest.fixture
 def live(models, silence):
-    return LiveMotion(models.sampler, horizon=0.5, silence=silence)
+    return LiveMotion(models.sampler, horizon=0.5, silence=silence, listener=listener_beside(models.sampler))
 
 
 def run(live, begin, end, step_ms=10):
@@ -57,6 +58,14 @@ def table(frames):
 
 def test_ids_are_none_that_speech_can_have():
     assert is_idle(idle_id()) and not is_idle(utterance_id("idle")) and not is_idle("idle-1")
+
+
+def test_the_denoiser_listens_where_it_fits_and_else_the_sampler_itself(models, tmp_path):
+    assert listener_beside(models.sampler).model.name == "denoiser" and models.sampler.model.name == "student"
+    copy = tmp_path / "student.onnx"
+    copy.write_bytes(models.sampler.model.path.read_bytes())
+    alone = MotionSampler(tmp_path)
+    assert listener_beside(alone) is alone
 
 
 def test_without_silence_nothing_moves_between_utterances(models):
@@ -133,7 +142,7 @@ def test_a_style_reaches_a_listening_face_soon(live, models):
     live.set_style(StyleChange(happy), START + 2 * NS + NS // 6)
     made = run(live, 2.0, 4.0)
     assert made[0][2].revision == 1, "frames that were sampled ahead are taken back"
-    plain = LiveMotion(models.sampler, horizon=0.5, silence=live._pauses._silence)
+    plain = LiveMotion(models.sampler, horizon=0.5, silence=live._pauses._silence, listener=live._pauses._sampler)
     other = run(plain, 0.0, 4.0)
     weights = [models.decoder.weights(np.stack([f.latent for *_, f in m[-20:]])).mean(axis=0) for m in (made, other)]
     assert (weights[0] - weights[1])[ARKIT_INDEX["mouthSmileLeft"]] > 0.05
