@@ -10,7 +10,8 @@ topology (:mod:`media2face.runtime.identity`), None for the mean face; formats w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,11 +115,20 @@ def export(
     check_performance(performance)
     suffix = format_of(path)
     module = import_module(f".{EXPORTERS[suffix]}", __name__)
-    partial = path.with_name(f".{path.name[: -len(suffix)]}.{os.getpid()}.part{suffix}")
-    try:
-        own = {"template": template} if template is not None else {}
-        module.write(performance, partial, decoder=decoder, progress=progress, neutral=neutral, **own)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    own = {"template": template} if template is not None else {}
+    with beside(path, suffix) as part:
+        module.write(performance, part, decoder=decoder, progress=progress, neutral=neutral, **own)
     return path
+
+
+@contextmanager
+def beside(path: Path, suffix: str) -> Iterator[Path]:
+    """Where to write a file that ends in ``suffix``, so that it appears at ``path`` when the block ends well, and not
+    at all when it does not.
+    """
+    part = path.with_name(f".{path.name[: -len(suffix)]}.{os.getpid()}.part{suffix.lower()}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from .progress import advance
+
 HELP = "turn a recording of speech into a moving face, as files"
 EXAMPLES = """examples:
   media2face animate speech.wav -o face.npz
@@ -33,17 +35,11 @@ outputs, by suffix (docs/files.md has units, axes and who opens them):
   .bvh           neck and head as a skeleton's motion
   .mcap          the topics themselves, for Foxglove, ros2 bag and media2face replay"""
 
-SETTINGS = {
-    "guidance_audio": "s_A of equation 9, -5 to 10: how strongly speech acts beyond a motion of no speech",
-    "guidance_style": "s_P of equation 9, -5 to 10: how strongly the style acts",
-    "temperature": "scale of the noise, 0 to 2; 0 is the most likely motion",
-    "mouth_temperature": "the same along the directions that move jaw and mouth, 0 to 2",
-    "eye_temperature": "the same along those of lids and gaze, 0 to 4",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    from media2face.runtime.motion import TUNED, ranged
+
     parser.add_argument(
         "speech", type=Path, nargs="+", metavar="SPEECH",
         help="WAV, FLAC, OGG/Opus or MP3; any rate, mono or not; several are spoken one after another, without a jump",
@@ -83,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling = parser.add_argument_group("sampling (docs/editing.md)")
     sampling.add_argument("--quality", action="store_true", help="overlapped denoising: slower, hears what comes")
     sampling.add_argument("--steps", type=int, metavar="N", help="DDIM steps, 1 to 500 (default: 25 with --quality)")
-    for name, what in SETTINGS.items():
-        sampling.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=what)
+    for name in TUNED:
+        sampling.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=ranged(name))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,37 +101,35 @@ def run(options: argparse.Namespace) -> int:
             raise ConfigError(f"the output {path} is the identity itself: choose another name")
     if options.template:
         _check_template(options)
-    config = _config(options)
     durations = _durations(options)
     model = options.model or ("denoiser" if options.quality else "student")
     models = EngineModels.load(options.weights, options.provider, model=model, precision=options.precision)
+    config = _config(options, models.sampler.model.meta)
     neutral = identity_of(options.identity, models.decoder.rig) if options.identity else None
     clips = _clips(options, models, durations)
     began = time.perf_counter()
     seconds = None if None in durations else round(sum(durations), 1)
     with tqdm(total=seconds, desc="animate", unit="s", disable=None) as bar:
-        performance = animate_clips(clips, options.seed, models, config, partial(_advance, bar))
+        performance = animate_clips(clips, options.seed, models, config, partial(advance, bar))
     frames, took = len(performance.weights), time.perf_counter() - began
     print(f"{frames} frames of {frames / performance.fps:.1f} s in {took:.1f} s ({frames / took:.0f} frames/s)")
     for path in options.output:
         with tqdm(total=frames, desc=path.name, unit="frame", disable=None) as bar:
             template = options.template if path.suffix.lower() == ".glb" else None
-            progress = partial(_advance, bar)
+            progress = partial(advance, bar)
             export(performance, path, decoder=models.decoder, progress=progress, neutral=neutral, template=template)
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 
 
-def _config(options: argparse.Namespace):
-    """Sampling settings from the options."""
-    from media2face.runtime.motion import SamplerConfig
+def _config(options: argparse.Namespace, record: dict):
+    """Sampling settings from the options, for a model of this record."""
+    from media2face.runtime.motion import TUNED, SamplerConfig
     from media2face.runtime.overlapped import QualityConfig
 
-    given = {name: getattr(options, name) for name in ("steps", *SETTINGS)}
+    given = {name: getattr(options, name) for name in ("steps", *TUNED)}
     given = {name: value for name, value in given.items() if value is not None}
-    if options.quality:
-        return QualityConfig(**given)
-    return SamplerConfig.of({} if options.model == "denoiser" else {"student": {}}, **given)
+    return QualityConfig(**given) if options.quality else SamplerConfig.of(record, **given)
 
 
 def _durations(options: argparse.Namespace) -> list[float | None]:
@@ -194,10 +188,6 @@ def _check_template(options: argparse.Namespace) -> None:
     if any(path.resolve() == options.template.resolve() for path in outputs):
         raise ConfigError(f"the output {options.template} is the template itself: choose another name")
     print("\n".join([f"{options.template.name}:", *("  " + line for line in read_template(options.template).lines())]))
-
-
-def _advance(bar, done: float, total: int | None = None) -> None:
-    bar.update(round(done, 1) - bar.n)
 
 
 def _seed(text: str) -> int:

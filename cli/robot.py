@@ -6,6 +6,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from .progress import advance
+
 HELP = "an animatronic head: check its map, see what its servos would do, calibrate it"
 EXAMPLES = """examples:
   media2face robot example toy -o my_robot.yaml          a map to start from
@@ -87,12 +89,12 @@ def dry(options: argparse.Namespace) -> int:
         plots.check_output(path)
     performance = _performance(options)
     with tqdm(desc=robot.robot, unit="command", disable=None) as bar:
-        done = dry_run(robot, performance, progress=partial(_advance, bar))
+        done = dry_run(robot, performance, progress=partial(advance, bar))
     rows = done.table()
     print(_table(tuple(rows[0]), [tuple(_short(v) for v in row.values()) for row in rows]))
     for path in options.output:
         with tqdm(desc=path.name, unit="frame", disable=None) as bar:
-            plots.write(done, path, progress=partial(_advance, bar))
+            plots.write(done, path, progress=partial(advance, bar))
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 
@@ -155,14 +157,7 @@ def _performance(options: argparse.Namespace):
     with AudioFile(options.face) as source:
         seconds = source.expected / SAMPLE_RATE if source.expected else None
     with tqdm(total=seconds and round(seconds, 1), desc="animate", unit="s", disable=None) as bar:
-        return animate(
-            options.face, options.style, seed=options.seed, progress=lambda s: bar.update(round(s, 1) - bar.n)
-        )
-
-
-def _advance(bar, done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
+        return animate(options.face, options.style, seed=options.seed, progress=partial(advance, bar))
 
 
 def _terms(joint) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from functools import partial
 from pathlib import Path
+
+from .progress import advance
 
 HELP = "draw one recording under several styles side by side: a contact sheet (.png), a film with sound (.mp4)"
 EXAMPLES = """examples:
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image
     from tqdm import tqdm
 
+    from media2face.bodies import beside
     from media2face.bodies.side_by_side import film, sheet
     from media2face.runtime.audio_io import AudioFile
     from media2face.runtime.engine import EngineModels
@@ -60,22 +62,13 @@ def run(options: argparse.Namespace) -> int:
         for _, style in tqdm(wanted, desc="animate", unit="style", disable=None)
     ]
     for path in options.output:
-        partial_file = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix.lower()}")
-        try:
+        with beside(path, path.suffix) as part:
             if path.suffix.lower() == ".png":
                 picture = sheet(performances, labels, models.decoder, options.moments, options.size)
-                Image.fromarray(picture).save(partial_file)
+                Image.fromarray(picture).save(part)
             else:
                 total = len(performances[0].weights)
                 with tqdm(total=total, desc=path.name, unit="frame", disable=None) as bar:
-                    advance = partial(_advance, bar)
-                    film(performances, labels, partial_file, models.decoder, options.size, advance)
-            os.replace(partial_file, path)
-        finally:
-            partial_file.unlink(missing_ok=True)
+                    film(performances, labels, part, models.decoder, options.size, partial(advance, bar))
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
-
-
-def _advance(bar, done: int, total: int) -> None:
-    bar.update(done - bar.n)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-from media2face.runtime.motion import SamplerConfig
+from media2face.runtime.motion import TUNED, SamplerConfig, ranged
 
 NAMESPACE = "avatar"
 SAMPLING = SamplerConfig()
@@ -160,7 +160,8 @@ GRAPH: tuple[NodeSpec, ...] = (
 )  # fmt: skip
 
 NAMES = tuple(spec.name for spec in GRAPH)
-MODEL_NODES = ("speech_encoder", "style_encoder", "motion_sampler", "face_decoder", "face_tracker")
+SPEAKING_NODES = ("speech_encoder", "style_encoder", "motion_sampler", "face_decoder")
+MODEL_NODES = (*SPEAKING_NODES, "face_tracker")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("audio", "demo", "speech: a file, 'demo', 'mic', or '' for what others publish on the topic audio",
@@ -178,16 +179,11 @@ SETTINGS: tuple[Setting, ...] = (
             ("motion_sampler",)),
     Setting("idle", True, "between utterances the face listens: it breathes, blinks and looks about",
             ("motion_sampler",)),
-    Setting("temperature", SAMPLING.temperature, "scale of the noise; 0 is the most likely motion",
-            ("motion_sampler",)),
-    Setting("mouth_temperature", SAMPLING.mouth_temperature, "the same where jaw and mouth move", ("motion_sampler",)),
-    Setting("eye_temperature", SAMPLING.eye_temperature, "the same where lids and gaze move", ("motion_sampler",)),
-    Setting("guidance_style", SAMPLING.guidance_style, "s_P of equation 9, -5 to 10", ("motion_sampler",)),
-    Setting("guidance_audio", SAMPLING.guidance_audio, "s_A of equation 9, -5 to 10", ("motion_sampler",)),
+    *(Setting(name, getattr(SAMPLING, name), ranged(name), ("motion_sampler",)) for name in TUNED),
     Setting("provider", "auto", "what runs the networks: auto, cpu, cuda or tensorrt", MODEL_NODES),
     Setting("weights", "", "folder of the weights; '' for those that ship", MODEL_NODES),
     Setting("precision", "fp32", "numbers the networks compute with: fp32, fp16 (GPU) or int8 (CPU), see "
-            "docs/encoders.md", MODEL_NODES[:4]),
+            "docs/encoders.md", SPEAKING_NODES),
     Setting("livelink", "", "bridges: Live Link Face (Unreal Engine) to HOST or HOST:PORT", ("bridges",)),
     Setting("vmc", "", "bridges: VMC (VRM avatars) to HOST or HOST:PORT", ("bridges",)),
     Setting("zmq", "", "bridges: ZeroMQ endpoint for frames, such as tcp://127.0.0.1:5570", ("bridges",)),

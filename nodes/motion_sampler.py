@@ -15,7 +15,7 @@ from media2face.runtime.errors import InputError
 from media2face.runtime.idle import listener_beside, silence_feature
 from media2face.runtime.keyframes import key_latent
 from media2face.runtime.live import LiveMotion
-from media2face.runtime.motion import MotionFrame, SamplerConfig
+from media2face.runtime.motion import RANGES, TUNED, MotionFrame, SamplerConfig
 from media2face.runtime.presentation import Timeline
 from media2face.runtime.sampler import MotionSampler
 from media2face.runtime.sources import is_idle
@@ -28,8 +28,6 @@ from .base import NS, AvatarNode, to_ns, to_stamp
 from .parameters import PRECISION, PRESENTATION_DELAY, PROVIDER, WEIGHTS, Param
 
 DEFAULTS = SamplerConfig()
-TUNED = ("temperature", "mouth_temperature", "eye_temperature", "guidance_style", "guidance_audio")
-"""Parameters that may be set while running; they take effect at the next hop."""
 SOON = NS // 6
 """A change "as soon as possible" touches frames seen this much later: what is published stays, and time to sample."""
 
@@ -46,13 +44,7 @@ class MotionSamplerNode(AvatarNode):
         Param("seed", 0, "another seed, another motion that fits", 0, 2**31 - 1),
         Param("model", "student", "weights that sample: student (one step) or denoiser (four, slower)"),
         Param("steps", 0, "DDIM steps a hop, 0 for what the model needs; fewer where the machine falls behind", 0, 500),
-        Param("temperature", DEFAULTS.temperature, "scale of the noise; 0 is the most likely motion", 0.0, 2.0,
-              fixed=False),
-        Param("mouth_temperature", DEFAULTS.mouth_temperature, "the same where jaw and mouth move", 0.0, 2.0,
-              fixed=False),
-        Param("eye_temperature", DEFAULTS.eye_temperature, "the same where lids and gaze move", 0.0, 4.0, fixed=False),
-        Param("guidance_style", DEFAULTS.guidance_style, "s_P of equation 9", -5.0, 10.0, fixed=False),
-        Param("guidance_audio", DEFAULTS.guidance_audio, "s_A of equation 9", -5.0, 10.0, fixed=False),
+        *(Param(name, getattr(DEFAULTS, name), text, *RANGES[name], fixed=False) for name, text in TUNED.items()),
         Param("idle", True, "between utterances the face listens: it breathes, blinks and looks about"),
         Param("horizon", 0.6, "how far ahead of presentation motion is sampled, s; changes reach back 1 s", 0.2, 10.0),
     )  # fmt: skip

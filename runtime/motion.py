@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .errors import ConfigError
+
+RANGES: dict[str, tuple[float, float]] = {
+    "hop": (1, 30), "lookahead": (0, 30), "past": (4, 100), "reach": (0, 60), "steps": (1, 500),
+    "temperature": (0.0, 2.0), "mouth_temperature": (0.0, 2.0), "eye_temperature": (0.0, 4.0),
+    "guidance_style": (-5.0, 10.0), "guidance_audio": (-5.0, 10.0),
+}  # fmt: skip
+"""What each setting of :class:`SamplerConfig` may be."""
+TUNED = {
+    "temperature": "scale of the noise; 0 is the most likely motion",
+    "mouth_temperature": "the same along the directions that move jaw and mouth",
+    "eye_temperature": "the same along those of lids and gaze",
+    "guidance_style": "s_P of equation 9: how strongly the style acts",
+    "guidance_audio": "s_A of equation 9: how strongly speech acts beyond a motion of no speech",
+}
+"""Settings that a user turns, also while a face speaks, and what they do."""
+
+
+def ranged(name: str) -> str:
+    """What a setting of :data:`TUNED` does, and what it may be."""
+    low, high = RANGES[name]
+    return f"{TUNED[name]}, {low:g} to {high:g}"
 
 
 @dataclass(frozen=True)
@@ -32,11 +54,7 @@ class SamplerConfig:
     guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("hop", 1, 30), ("lookahead", 0, 30), ("past", 4, 100), ("reach", 0, 60), ("steps", 1, 500),
-            ("temperature", 0.0, 2.0), ("mouth_temperature", 0.0, 2.0), ("eye_temperature", 0.0, 4.0),
-            ("guidance_style", -5.0, 10.0), ("guidance_audio", -5.0, 10.0),
-        ):  # fmt: skip
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(f"{name} must lie within {low} and {high}, got {value}")
@@ -50,6 +68,19 @@ class SamplerConfig:
         """
         denoiser = {"hop": 2, "lookahead": 2, "steps": 4, "eye_temperature": 1.8}
         return cls(**{**({} if "student" in record else denoiser), **settings})
+
+    def tempered(self, white, axes: Mapping, latent_dim: int):
+        """White noise (..., D) with each region's temperature, numpy or torch alike.
+
+        Args:
+            white: standard normal; its first ``latent_dim`` entries are the latent.
+            axes: ``mouth`` and ``eyes``, orthonormal directions (r, latent_dim) that have a temperature of their own.
+        """
+        noise = self.temperature * white
+        z = white[..., :latent_dim]
+        for region, own in (("mouth", self.mouth_temperature), ("eyes", self.eye_temperature)):
+            noise[..., :latent_dim] += (own - self.temperature) * (z @ axes[region].T @ axes[region])
+        return noise
 
 
 @dataclass(frozen=True)

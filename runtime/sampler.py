@@ -80,11 +80,7 @@ class MotionSampler:
         dim = len(self.rest)
         rows = [np.random.Generator(np.random.Philox(key=[seed, int(k)])).standard_normal(dim) for k in frames]
         white = np.stack(rows).astype(np.float32)
-        noise = config.temperature * white
-        z = white[:, : self.latent_dim]
-        for axes, own in ((self.axes["mouth"], config.mouth_temperature), (self.axes["eyes"], config.eye_temperature)):
-            noise[:, : self.latent_dim] += (own - config.temperature) * (z @ axes.T @ axes)
-        return noise
+        return config.tempered(white, self.axes, self.latent_dim)
 
     def key(
         self, frame: int, latent: np.ndarray, rotvec: np.ndarray | None = None, translation: np.ndarray | None = None,

@@ -53,10 +53,14 @@ class DDIMScheduler:
         a = self.alphas[t]
         return (np.sqrt(a) * clean + np.sqrt(1 - a) * noise).astype(np.float32)
 
-    def step(self, clean: np.ndarray, t: int, sample: np.ndarray) -> np.ndarray:
-        """From x_t and the predicted clean sample to the next, less noisy x (any shape, float32)."""
+    def levels(self, t: int) -> tuple[float, float]:
+        """Signal levels at time ``t`` and at the one that follows it, the last being followed by no noise."""
         index = int(np.flatnonzero(self.timesteps == t)[0])
         following = self.timesteps[index + 1] if index + 1 < len(self.timesteps) else 0
-        a, b = self.alphas[t], self.alphas[following]
+        return float(self.alphas[t]), float(self.alphas[following])
+
+    def step(self, clean: np.ndarray, t: int, sample: np.ndarray) -> np.ndarray:
+        """From x_t and the predicted clean sample to the next, less noisy x (any shape, float32)."""
+        a, b = self.levels(t)
         noise = (sample - np.sqrt(a) * clean) / np.sqrt(1 - a)
         return (np.sqrt(b) * clean + np.sqrt(1 - b) * noise).astype(np.float32)

@@ -101,12 +101,9 @@ class Teacher:
 
     def noise(self, rng: np.random.Generator, size: int, frames: int) -> Tensor:
         """Initial noise (B, n, D) with each region's temperature; one window in four has less of all."""
-        config, z = self.sampling, self.network.config.latent_dim
-        white = torch.from_numpy(rng.standard_normal((size, frames, self.network.config.state_dim), dtype=np.float32))
-        noise = config.temperature * white
-        for region, own in (("mouth", config.mouth_temperature), ("eyes", config.eye_temperature)):
-            axes = self.axes[region]
-            noise[..., :z] += (own - config.temperature) * (white[..., :z] @ axes.T @ axes)
+        config = self.network.config
+        white = torch.from_numpy(rng.standard_normal((size, frames, config.state_dim), dtype=np.float32))
+        noise = self.sampling.tempered(white, self.axes, config.latent_dim)
         less = torch.from_numpy(rng.uniform(0.0, 1.0, (size, 1, 1)).astype(np.float32))
         return torch.where(torch.from_numpy(rng.random((size, 1, 1)) < 0.25), less * noise, noise)
 
@@ -120,14 +117,13 @@ class Teacher:
         branches = [(w, a, s) for w, a, s in ((1 - s_a - s_p, 0 * on, 0 * on), (s_a, on, 0 * on), (s_p, on, has_style))
                     if abs(w) > 1e-6]  # fmt: skip
         path = [x]
-        for index, t in enumerate(self.scheduler.timesteps):
+        for t in self.scheduler.timesteps:
             times = torch.zeros(len(x), given + x.shape[1], dtype=torch.long, device=x.device)
             times[:, given:] = int(t)
             both = torch.cat([past, path[-1]], dim=1)
             with worker.autocast():
                 clean = sum(w * self.network(both, times, audio, style, a, s).float() for w, a, s in branches)
-            following = self.scheduler.timesteps[index + 1] if index + 1 < len(self.scheduler.timesteps) else 0
-            a, b = (float(self.scheduler.alphas[int(k)]) for k in (t, following))
+            a, b = self.scheduler.levels(int(t))
             clean = clean[:, given:]
             path.append(b**0.5 * clean + (1 - b) ** 0.5 * (path[-1] - a**0.5 * clean) / (1 - a) ** 0.5)
         return torch.stack(path)

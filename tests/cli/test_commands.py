@@ -5,39 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-import soundfile
+from failing import fails
 from PIL import Image
 
 from media2face import __version__
 from media2face.cli import main as command_line
 from media2face.cli.main import COMMANDS, command_parser, main
-from media2face.runtime.demo import demo_speech
-from media2face.runtime.engine import EngineModels
-from media2face.runtime.errors import ModelError
-
-
-@pytest.fixture
-def speech(tmp_path):
-    path = tmp_path / "speech.wav"
-    samples, rate = soundfile.read(demo_speech(), frames=24_000, dtype="float32")
-    soundfile.write(path, samples, rate)
-    return path
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    try:
-        EngineModels.load(providers="cpu")
-    except ModelError as error:
-        pytest.skip(f"the weights are not shipped yet: {error}")
-
-
-def fails(capsys, *arguments) -> str:
-    """Run a command that must fail; returns its one line of error."""
-    assert main([str(a) for a in arguments]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("media2face: error: "), lines
-    return lines[0]
 
 
 def test_without_arguments_help_lists_every_command(capsys):

@@ -2,32 +2,12 @@
 
 import json
 
+import failing
 import numpy as np
 import pytest
-import soundfile
 
 from media2face.cli.main import main
 from media2face.runtime.arkit import ARKIT_INDEX, ARKIT_NAMES
-from media2face.runtime.demo import demo_speech
-from media2face.runtime.engine import EngineModels
-from media2face.runtime.errors import ModelError
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    try:
-        EngineModels.load(providers="cpu")
-    except ModelError as error:
-        pytest.skip(f"the weights are not shipped yet: {error}")
-
-
-@pytest.fixture
-def speech(tmp_path):
-    """One and a half seconds."""
-    path = tmp_path / "speech.wav"
-    samples, rate = soundfile.read(demo_speech(), frames=24_000, dtype="float32")
-    soundfile.write(path, samples, rate)
-    return path
 
 
 @pytest.fixture
@@ -44,11 +24,9 @@ def animate(tmp_path, *arguments, name="made.npz"):
 
 
 def fails(capsys, tmp_path, *arguments) -> str:
-    assert main(["animate", *map(str, arguments), "-o", str(tmp_path / "none.npz")]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("media2face: error: "), lines
+    line = failing.fails(capsys, "animate", *arguments, "-o", tmp_path / "none.npz")
     assert not (tmp_path / "none.npz").exists()
-    return lines[0]
+    return line
 
 
 def test_keyframes_from_every_source(capsys, tmp_path, speech, smile, shipped):
@@ -160,7 +138,7 @@ def test_a_quality_run_that_is_interrupted_leaves_no_file(capsys, tmp_path, spee
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("media2face.cli.animate._advance", interrupt)
+    monkeypatch.setattr("media2face.cli.animate.advance", interrupt)
     assert main(["animate", str(speech), "--quality", "--steps", "4", "-o", str(tmp_path / "a.npz")]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["speech.wav"]

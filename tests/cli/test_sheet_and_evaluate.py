@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
+from failing import fails
 
-from media2face.cli.main import command_parser, main
+from media2face.cli.main import command_parser
 
 
 @pytest.fixture
@@ -14,13 +15,6 @@ def speech(tmp_path):
     path = tmp_path / "speech.wav"
     soundfile.write(path, np.zeros(8_000, np.float32), 16_000)
     return path
-
-
-def fails(capsys, *arguments) -> str:
-    assert main([str(a) for a in arguments]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("media2face: error: "), lines
-    return lines[0]
 
 
 def test_sheet_refuses_what_it_cannot_draw(capsys, speech, tmp_path):

@@ -2,25 +2,15 @@
 
 import numpy as np
 import pytest
-import soundfile
 
 from media2face.bodies.export_glb import HEAD
 from media2face.bodies.gltf.animation import CLIP
 from media2face.bodies.gltf.container import Glb
 from media2face.cli.main import main
-from media2face.runtime.demo import demo_speech
 from media2face.runtime.engine import EngineModels
 from media2face.runtime.errors import ModelError
 
 LITE = HEAD.with_name("head_lite.glb")
-
-
-@pytest.fixture
-def speech(tmp_path):
-    path = tmp_path / "speech.wav"
-    samples, rate = soundfile.read(demo_speech(), frames=24_000, dtype="float32")
-    soundfile.write(path, samples, rate)
-    return path
 
 
 @pytest.fixture
