@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class Clip:
     strength: float = 1.0
     keyframes: Sequence[Keyframe] = ()
 
-    @property
+    @cached_property
     def duration(self) -> float | None:
         """Of the speech, s; None where the file does not say."""
         if isinstance(self.speech, np.ndarray):

@@ -11,6 +11,8 @@ from .errors import InputError
 from .guidance import StyleShare
 from .motion import Style
 
+ALWAYS = -(10**6)
+"""A frame before all others: what starts there holds from the start."""
 LONGEST_GAP = 500
 """Features that may be missing in a row, at 50 Hz."""
 
@@ -25,7 +27,7 @@ class StyleTrack:
     def __init__(self, neutral: np.ndarray) -> None:
         self.neutral = np.asarray(neutral, np.float32)
         self._styles: list[Style] = []
-        self._none = Style(self.neutral, start=-(10**9))
+        self._none = Style(self.neutral, start=ALWAYS)
 
     def latest(self, frame: int) -> Style:
         """The style that has begun last at ``frame``."""
@@ -52,9 +54,13 @@ class StyleTrack:
         self._styles = [s for s in self._styles if s.start < start]
         self._styles.append(Style(vector, strength, start, max(round(ramp_s * FPS), 1)))
 
+    def hold(self, vector: np.ndarray, strength: float) -> None:
+        """Follow a style from the start, and no other. See :meth:`check`."""
+        self.set(vector, strength, ALWAYS, 0.0)
+
     def restart(self) -> None:
         """Before frame 0 of another utterance: the style that was last set holds from the start."""
-        self._styles = [replace(s, start=-(10**6), ramp=1) for s in self._styles[-1:]]
+        self._styles = [replace(s, start=ALWAYS, ramp=1) for s in self._styles[-1:]]
 
     def shifted(self, by: int) -> StyleTrack:
         """The same styles, ``by`` frames later."""

@@ -18,13 +18,13 @@ import numpy as np
 from .clock import FPS
 from .decoder import FaceDecoder
 from .errors import InputError
+from .feature_stream import FeatureEncoder
 from .keyframes import key_latent
 from .motion import MotionFrame, SamplerConfig
 from .precision import precise_folder
 from .rotation import quaternions_from_rotvecs
 from .sampler import MotionSampler
-from .speech import SpeechEncoder
-from .speech_window import WindowedSpeechEncoder, load_speech_encoder
+from .speech_window import load_speech_encoder
 from .style import StyleEmbedding, StyleEncoder
 
 
@@ -48,7 +48,7 @@ class Frame:
 class EngineModels:
     """The loaded networks; many engines may share them."""
 
-    speech: SpeechEncoder | WindowedSpeechEncoder
+    speech: FeatureEncoder
     style: StyleEncoder
     sampler: MotionSampler
     decoder: FaceDecoder

@@ -1,39 +1,49 @@
-"""What every speech encoder's stream does: take audio in any pieces, count bad samples, end, and hand features out."""
+"""What every speech encoder does: a stream takes audio in any pieces, counts bad samples, ends, hands features out."""
 
 from __future__ import annotations
 
 import logging
 import math
 from abc import ABC, abstractmethod
-from typing import Protocol
 
 import numpy as np
 
+from .clock import FPS, SAMPLE_RATE, frame_count
 from .errors import AudioError
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16_000
-MOTION_RATE = 30
 TAIL_FRAMES = 8  # motion frames after the end of speech that features still cover
 MAX_BLOCK = 50  # features for which audio is taken at once: bounds memory and the time of one call
 
 
-class FeatureSource(Protocol):
-    """An encoder as its stream sees it."""
+class FeatureEncoder(ABC):
+    """A shared model; every utterance has a stream of its own (`stream`)."""
 
     dim: int
     stride: int
     receptive_field: int
 
+    @abstractmethod
     def samples_for(self, feature: int) -> int:
         """How many samples of the utterance must have come before this feature is known."""
+
+    @abstractmethod
+    def stream(self, with_phones: bool = False) -> FeatureStream:
+        """A new stream."""
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Features (m, dim) of a whole utterance (n,) at 16 kHz: the same stream given everything at once."""
+        stream = self.stream()
+        stream.accept_waveform(samples)
+        stream.input_finished()
+        return stream.read()[1]
 
 
 class FeatureStream(ABC):
     """State of one utterance: samples not yet used, and features not yet read."""
 
-    encoder: FeatureSource
+    encoder: FeatureEncoder
 
     def reset(self) -> None:
         """Back to the start of an utterance; nothing of the last one is kept."""
@@ -72,8 +82,8 @@ class FeatureStream(ABC):
             return
         self._finished = True
         encoder = self.encoder
-        motion_frames = math.ceil(self._received * MOTION_RATE / SAMPLE_RATE) + TAIL_FRAMES
-        last = math.ceil((motion_frames * SAMPLE_RATE / MOTION_RATE - encoder.receptive_field / 2) / encoder.stride)
+        motion_frames = frame_count(self._received) + TAIL_FRAMES
+        last = math.ceil((motion_frames * SAMPLE_RATE / FPS - encoder.receptive_field / 2) / encoder.stride)
         self._append(np.zeros(max(0, encoder.samples_for(last) - self._received), np.float32))
 
     def read(self) -> tuple[int, np.ndarray]:

@@ -13,11 +13,11 @@ import numpy as np
 from .changes import StyleChange
 from .clock import FPS
 from .errors import ModelError
+from .feature_stream import FeatureEncoder
 from .motion import MotionFrame, SamplerConfig
 from .presentation import NS, frame_offset
 from .sampler import MotionSampler, SamplerStream
 from .sources import idle_id
-from .speech import SpeechEncoder
 
 HOP = 10
 """Frames sampled together: a third of a second, so that a silent face takes little of the processor."""
@@ -26,15 +26,19 @@ LEAD_NS = NS // 4
 AFTER_NS = NS // 6
 """A face begins to listen this much after it was told to: time to sample, and to publish, the first frames."""
 SETTLED_S = 2.0
+DENOISER = "denoiser"
 
 
 def listener_beside(sampler: MotionSampler) -> MotionSampler:
     """The denoiser beside the student, for listening: with no speech to follow, the student's head hardly moves.
 
-    ``sampler`` itself where there is no denoiser, or one that counts in other units or with other companions.
+    ``sampler`` itself where it is the denoiser, or there is none, or one that counts in other units or with other
+    companions.
     """
+    if sampler.model.name == DENOISER:
+        return sampler
     try:
-        other = MotionSampler(sampler.model.path.parent, [sampler.model.provider], model="denoiser")
+        other = MotionSampler(sampler.model.path.parent, [sampler.model.provider], model=DENOISER)
     except ModelError:
         return sampler
     wanted = sampler.model.meta.get("requires")
@@ -42,7 +46,7 @@ def listener_beside(sampler: MotionSampler) -> MotionSampler:
     return other if alike and other.model.meta.get("requires") == wanted else sampler
 
 
-def silence_feature(encoder: SpeechEncoder) -> np.ndarray:
+def silence_feature(encoder: FeatureEncoder) -> np.ndarray:
     """The speech feature (A,) of silence that has lasted."""
     stream = encoder.stream()
     stream.accept_waveform(np.zeros(round(SETTLED_S * 16_000), np.float32))
@@ -95,7 +99,7 @@ class IdleMotion:
         self.stream: SamplerStream = sampler.stream(seed + start // NS, settings)
         self.stream.grid = 1  # what is on its way out already is not taken back for the sake of whole hops
         if style is not None:
-            self.stream.styles.set(*style, -(10**6), 0.0)
+            self.stream.styles.hold(*style)
         if before is not None:
             self.stream.go_on_from(before)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .clock import FPS
 from .errors import InputError
 
 
@@ -59,7 +60,7 @@ class KeyTrack:
             InputError: if there is one at its frame already, unless ``replace_old``.
         """
         if not replace_old and any(k.frame == key.frame for k in self._keys):
-            raise InputError(f"two keyframes ask for frame {key.frame} ({key.frame / 30:.2f} s): leave one out")
+            raise InputError(f"two keyframes ask for frame {key.frame} ({key.frame / FPS:.2f} s): leave one out")
         kept = sorted([*(k for k in self._keys if k.frame != key.frame), key], key=lambda k: k.frame)
         for i, (one, two) in enumerate(zip(kept[:-1], kept[1:], strict=True)):
             gap = two.frame - one.frame

@@ -29,6 +29,7 @@ RECENT_FEATURES = 1500
 APPROACH = 6
 """A keyframe that is wanted soon is this many frames (0.2 s) away, so that the face can get there."""
 
+
 @dataclass
 class _Utterance:
     start: int  # presentation of frame 0, ns
@@ -240,8 +241,7 @@ class LiveMotion:
         """When the next utterance is to be seen, ns."""
         if self._current is not None and not self.stream.next_frame:
             return self._present(self._frame0)
-        waiting = [u.start for name, u in self._queue.items() if name != self._current]
-        return waiting[0] if waiting else None
+        return next((u.start for name, u in self._queue.items() if name != self._current), None)
 
     @property
     def _features_end(self) -> int:
@@ -288,7 +288,7 @@ class LiveMotion:
         self._recent.clear()
         self.stream = self._sampler.stream(self._seed, replace(self._config, steps=self.shedder.steps))
         if self._style:
-            self.stream.styles.set(self._style.vector, self._style.strength, -(10**6), 0.0)
+            self.stream.styles.hold(self._style.vector, self._style.strength)
         for change in self._later.take(self._current):
             if isinstance(change, StyleChange):
                 self._use(change, change.frame)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .clock import SAMPLE_RATE
 from .errors import AudioError
-from .feature_stream import MAX_BLOCK, SAMPLE_RATE, FeatureStream
+from .feature_stream import MAX_BLOCK, FeatureEncoder, FeatureStream
 from .sessions import load_model, require
 
 
-class SpeechEncoder:
+class SpeechEncoder(FeatureEncoder):
     """The shared model; every utterance has a stream of its own (`stream`).
 
     Args:
@@ -58,13 +59,6 @@ class SpeechEncoder:
     def stream(self, with_phones: bool = False) -> SpeechStream:
         """A new stream; with_phones keeps the phone logits too, for `SpeechStream.read_phones`."""
         return SpeechStream(self, with_phones)
-
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Features (m, dim) of a whole utterance (n,) at 16 kHz: the same stream given everything at once."""
-        stream = self.stream()
-        stream.accept_waveform(samples)
-        stream.input_finished()
-        return stream.read()[1]
 
 
 class SpeechStream(FeatureStream):

@@ -11,10 +11,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from .clock import SAMPLE_RATE
 from .errors import AudioError, ModelError
-from .feature_stream import SAMPLE_RATE, FeatureStream
+from .feature_stream import FeatureEncoder, FeatureStream
 from .sessions import load_model, weights_folder
 from .speech import SpeechEncoder
 
@@ -24,7 +23,7 @@ MODEL = "speech_hub"
 """Name of the file (``speech_hub.onnx``), written by ``onnx_export.hub_speech``."""
 
 
-class WindowedSpeechEncoder:
+class WindowedSpeechEncoder(FeatureEncoder):
     """The shared model; every utterance has a stream of its own (`stream`). The verbs are those of `SpeechEncoder`.
 
     Args:
@@ -82,13 +81,6 @@ class WindowedSpeechEncoder:
             raise AudioError(f"{self.name} has no phones: use the shipped speech encoder where phones are needed")
         return WindowedSpeechStream(self)
 
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Features (m, dim) of a whole utterance (n,) at 16 kHz: the same stream given everything at once."""
-        stream = self.stream()
-        stream.accept_waveform(samples)
-        stream.input_finished()
-        return stream.read()[1]
-
 
 class WindowedSpeechStream(FeatureStream):
     """State of one utterance: the samples of the present window, features not yet read."""
@@ -119,7 +111,7 @@ class WindowedSpeechStream(FeatureStream):
 
 def load_speech_encoder(
     weights_dir: str | Path | None = None, providers: str | Sequence[str] | None = None, threads: int = 1
-) -> SpeechEncoder | WindowedSpeechEncoder:
+) -> FeatureEncoder:
     """The speech encoder of a weights folder: the published one where there is a speech_hub.onnx, else our own.
 
     Raises:

@@ -31,8 +31,8 @@ from media2face.data.styles import STYLES, captions
 from media2face.onnx_export.shipped import phone_head
 from media2face.runtime.clock import interpolate_features
 from media2face.runtime.decoder import FaceDecoder
-from media2face.runtime.speech import SpeechEncoder
-from media2face.runtime.speech_window import WindowedSpeechEncoder, load_speech_encoder
+from media2face.runtime.feature_stream import FeatureEncoder
+from media2face.runtime.speech_window import load_speech_encoder
 from media2face.runtime.style import StyleEncoder
 
 LONGEST = 160_000  # samples of the augmenter's clips
@@ -45,7 +45,7 @@ def prompt_table(style: StyleEncoder, seed: int = 0) -> np.ndarray:
     )
 
 
-def frame_features(encoder: SpeechEncoder | WindowedSpeechEncoder, samples: np.ndarray, frames: int) -> np.ndarray:
+def frame_features(encoder: FeatureEncoder, samples: np.ndarray, frames: int) -> np.ndarray:
     """Speech features at the times of ``frames`` frames, (frames, A) float16."""
     stream = encoder.stream()
     stream.accept_waveform(samples)
@@ -69,7 +69,7 @@ def complete(clip: MotionClip, donors: list[MotionClip], rng: np.random.Generato
 
 
 @lru_cache(maxsize=1)
-def _networks(weights: Path | None) -> tuple[SpeechEncoder | WindowedSpeechEncoder, FaceDecoder]:
+def _networks(weights: Path | None) -> tuple[FeatureEncoder, FaceDecoder]:
     return load_speech_encoder(weights), FaceDecoder(weights)
 
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from spoken import check_any_chunks, voice
 
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
 transformers = pytest.importorskip("transformers", reason="needs the [train] extra")
@@ -18,13 +19,6 @@ from media2face.runtime.speech import SpeechEncoder  # noqa: E402
 from media2face.runtime.speech_window import WindowedSpeechEncoder, load_speech_encoder  # noqa: E402
 
 WINDOW = Window(left=20, hop=4, lookahead=6)
-
-
-def voice(seconds: float, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    t = np.arange(int(16_000 * seconds)) / 16_000
-    buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * t))
-    return (0.1 * buzz + 0.02 * rng.standard_normal(len(t))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +64,7 @@ def test_without_normalisation_loudness_matters_and_the_record_says_so(tmp_path,
 
 
 def test_any_chunks_give_the_same_features(exported):
-    encoder, x = WindowedSpeechEncoder(exported, "cpu"), voice(2.3)
-    whole = encoder.encode(x)
-    for seed, largest in ((1, 37), (2, 1000), (3, 30_000)):
-        rng, stream, parts, at = np.random.default_rng(seed), encoder.stream(), [], 0
-        while at < len(x):
-            n = int(rng.integers(0, largest))
-            stream.accept_waveform(x[at : at + n])
-            first, features = stream.read()
-            assert first == sum(map(len, parts))
-            parts.append(features)
-            at += n
-        stream.input_finished()
-        parts.append(stream.read()[1])
-        assert np.abs(np.concatenate(parts) - whole).max() <= 1e-5
+    check_any_chunks(WindowedSpeechEncoder(exported, "cpu"), voice(2.3), (37, 1000, 30_000))
 
 
 def test_a_block_is_known_exactly_when_its_window_has_come(exported):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from live_clock import START, run
 
 from media2face.runtime.arkit import ARKIT_INDEX
 from media2face.runtime.changes import StyleChange
@@ -15,7 +16,6 @@ from media2face.runtime.presentation import NS
 from media2face.runtime.sampler import MotionSampler
 from media2face.runtime.sources import idle_id, is_idle, utterance_id
 
-START = 10**18
 MOUTH = [i for n, i in ARKIT_INDEX.items() if n.startswith(("jaw", "mouthFunnel", "mouthPucker"))]
 
 
@@ -32,15 +32,6 @@ def silence(models):
 @pytest.fixture
 def live(models, silence):
     return LiveMotion(models.sampler, horizon=0.5, silence=silence, listener=listener_beside(models.sampler))
-
-
-def run(live, begin, end, step_ms=10):
-    """(moment, presentation of frame 0, utterance, frame) of every frame made from ``begin`` to ``end``, s."""
-    made = []
-    for now in range(START + round(begin * NS), START + round(end * NS), step_ms * 1_000_000):
-        while (result := live.step(now)) is not None:
-            made += [(now, result[0], f) for f in result[1]]
-    return made
 
 
 def say(live, models, name, seconds, start):

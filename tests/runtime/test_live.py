@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from live_clock import START, run
 
 from media2face.runtime.changes import KeyChange, StyleChange
 from media2face.runtime.errors import ConfigError, InputError
@@ -11,9 +12,6 @@ from media2face.runtime.live import LiveMotion
 from media2face.runtime.presentation import NS, frame_offset
 from media2face.runtime.sampler import MotionSampler, SamplerConfig
 from media2face.runtime.sessions import weights_folder
-
-START = 10**18
-"""Presentation of frame 0, ns."""
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +29,6 @@ def live(sampler) -> LiveMotion:
 def features(live, first, count):
     rng = np.random.default_rng(first)
     return rng.standard_normal((count, live.stream.sampler.audio_dim)).astype(np.float32)
-
-
-def run(live, begin, end, step_ms=10):
-    """Let the clock go from ``begin`` to ``end`` (s from START); (moment, utterance, frame) of every frame made."""
-    made = []
-    for now in range(START + round(begin * NS), START + round(end * NS), step_ms * 1_000_000):
-        while (result := live.step(now)) is not None:
-            made += [(now, result[0], f) for f in result[1]]
-    return made
 
 
 def say(live, name, seconds, start=START, first=0):

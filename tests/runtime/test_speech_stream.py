@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from spoken import check_any_chunks, voice
 
 from media2face.runtime.errors import AudioError, ModelError
 from media2face.runtime.sessions import weights_folder
@@ -20,29 +21,8 @@ def encoder():
     return SpeechEncoder(providers="cpu")
 
 
-def voice(seconds: float, seed: int = 0) -> np.ndarray:
-    """A buzzing, swelling sound that gives the encoder something to do."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(int(16_000 * seconds)) / 16_000
-    buzz = np.sign(np.sin(2 * np.pi * 120 * t)) * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * t))
-    return (0.1 * buzz + 0.02 * rng.standard_normal(len(t))).astype(np.float32)
-
-
 def test_any_chunks_give_the_same_features(encoder):
-    x = voice(3.3)
-    whole = encoder.encode(x)
-    for seed, largest in ((1, 37), (2, 1000), (3, 9000)):
-        rng, stream, parts, at = np.random.default_rng(seed), encoder.stream(), [], 0
-        while at < len(x):
-            n = int(rng.integers(0, largest))
-            stream.accept_waveform(x[at : at + n])
-            first, features = stream.read()
-            assert first == sum(map(len, parts))
-            parts.append(features)
-            at += n
-        stream.input_finished()
-        parts.append(stream.read()[1])
-        assert np.abs(np.concatenate(parts) - whole).max() <= 1e-5
+    check_any_chunks(encoder, voice(3.3), (37, 1000, 9000))
 
 
 def test_a_feature_is_known_exactly_when_its_audio_has_come(encoder):
