@@ -22,7 +22,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-FPS = 30
+from media2face.runtime.clock import FPS
+
 SIGMA_S = 0.1
 SMOOTH = 1.5
 PROMINENCE = 2.0
@@ -72,9 +73,9 @@ def beat_alignment(made: np.ndarray, true: np.ndarray, sigma_s: float = SIGMA_S)
     return float(np.mean(near))
 
 
-def jitter(track: np.ndarray) -> float:
-    """Rms second difference over rms first difference of a track (T, C); NaN if it stands still."""
-    first, second = np.diff(track, axis=0), np.diff(track, n=2, axis=0)
+def jitter(*tracks: np.ndarray) -> float:
+    """Rms second difference over rms first difference of tracks (T, C), taken together; NaN if they stand still."""
+    first, second = (np.concatenate([np.diff(t, n=n, axis=0) for t in tracks]) for n in (1, 2))
     moves = np.sqrt((first**2).mean())
     return float(np.sqrt((second**2).mean()) / moves) if moves > 1e-9 else float("nan")
 

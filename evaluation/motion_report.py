@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from media2face.evaluation.motion_metrics import bootstrap
-from media2face.evaluation.motion_table import KINDS, best_column, column
+from media2face.evaluation.motion_table import KINDS, LIP_FIGURES, best_column, column
 
 FULL, REGRESSOR, SHUFFLED = "full model, as shipped", "regressor", "shuffled speech"
 GUIDED, UNGUIDED = "guidance of the paper", "without guidance"
@@ -39,8 +39,7 @@ def table(results: Results, kind: str) -> str:
         result = kinds[kind]
         cells = [interval(bootstrap(column(result, f)), 3 if f == "fdd" else 2) for f in FIGURES]
         made, true = column(result, "beats").sum(), column(result, "true_beats").sum()
-        lips = [interval(result["lips"][k]) if k in result["lips"] else "-" for k in
-                ("place_auc", "closure_ratio", "rounding_auc")]  # fmt: skip
+        lips = [interval(result["lips"][k]) if k in result["lips"] else "-" for k in LIP_FIGURES]
         lines.append("| " + " | ".join([name, *cells, f"{made:.0f} / {true:.0f}", *lips]) + " |")
     return "\n".join(lines)
 
@@ -149,7 +148,7 @@ def style_tables(style: dict) -> str:
     if "lips" in style:
         lines += ["", "| style | place AUC | closure ratio | rounding AUC | lag |", "| --- | --- | --- | --- | --- |"]
         for name, row in style["lips"].items():
-            cells = [interval(row[k]) for k in ("place_auc", "closure_ratio", "rounding_auc")]
+            cells = [interval(row[k]) for k in LIP_FIGURES]
             lines.append("| " + " | ".join([name, *cells, str(row["lag_frames"])]) + " |")
     if "lve" in style:
         lines += ["", "LVE under style, each clip's mean lip offset removed, mm: "

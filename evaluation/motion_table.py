@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from media2face.data.files import write_json
 from media2face.evaluation import motion_metrics as metrics
-from media2face.evaluation.lips import LipRig, Utterance, lip_measures
+from media2face.evaluation.lips import LipReport, LipRig, Utterance, lip_measures
 from media2face.evaluation.motion_rows import Motion, Row, Sampled, Shared, true_motion
-from media2face.evaluation.motion_takes import Take
+from media2face.evaluation.motion_takes import Take, speech_alone
 from media2face.runtime.arkit import ARKIT_INDEX, indices
+from media2face.runtime.clock import FPS
 
 BROWS = indices([n for n in ARKIT_INDEX if n.startswith("brow")])
 LIP_FIGURES = ("place_auc", "closure_ratio", "rounding_auc")
@@ -107,15 +109,15 @@ def run_row(spec: RowSpec, takes: Sequence[Take], shared: Shared, rig: LipRig, k
             utterances.append(Utterance(made[0].weights, take.phones, take.name))
     result = {"key": key, "name": spec.name, "kind": kind, "samples": spec.samples, "clips": clips, "lips": {}}
     if utterances:
-        report = lip_measures(utterances, rig, resamples=100)
-        result["lips"] = {k: [getattr(report, k), *report.intervals[k]] for k in LIP_FIGURES}
-        result["lips"]["lag_frames"] = report.lag_frames
+        result["lips"] = lip_figures(lip_measures(utterances, rig, resamples=100))
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(result))
-        partial.replace(path)
+        write_json(path, result)
     return result
+
+
+def lip_figures(report: LipReport) -> dict:
+    """:data:`LIP_FIGURES` with their intervals, and the lag, ready for JSON."""
+    return {k: [getattr(report, k), *report.intervals[k]] for k in LIP_FIGURES} | {"lag_frames": report.lag_frames}
 
 
 def column(result: dict, name: str) -> np.ndarray:
@@ -132,7 +134,6 @@ def quiet_speed(row: Row, sounds: dict[str, np.ndarray], rig: LipRig, settle_s: 
     """Mean speed of the lip landmarks in mm/s while nobody speaks, by sound; its first ``settle_s`` are left out."""
     out = {}
     for name, samples in sounds.items():
-        frames = -(-len(samples) * 30 // 16_000)
-        take = Take(name, False, samples, np.zeros((frames, 52), np.float32), np.zeros((frames, 3), np.float32))
-        out[name] = float(rig.speed(row(take, 0).weights)[round(30 * settle_s) :].mean())
+        take = speech_alone(samples, name)
+        out[name] = float(rig.speed(row(take, 0).weights)[round(FPS * settle_s) :].mean())
     return out

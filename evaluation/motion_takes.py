@@ -21,7 +21,7 @@ from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
 from media2face.data.performance import INTENSITIES, NOISES, corpus_split, noise_audio, perform
 from media2face.data.phones import PHONES
 from media2face.data.styles import STYLES, sample_prompt
-from media2face.runtime.clock import SAMPLE_RATE
+from media2face.runtime.clock import FPS, SAMPLE_RATE, frame_count
 from media2face.runtime.errors import InputError
 
 SEEDS = 900_000_000
@@ -52,6 +52,12 @@ class Take:
     phones: list[tuple[float, float, str]] = field(default_factory=list)
 
 
+def speech_alone(samples: np.ndarray, name: str = "") -> Take:
+    """Speech (n,) at 16 kHz whose motion is not known, as a take at rest."""
+    frames = frame_count(len(samples))
+    return Take(name, False, samples, np.zeros((frames, 52), np.float32), np.zeros((frames, 3), np.float32))
+
+
 def grid_takes(clips: Path, limit: int | None = None, split: str = "test") -> list[Take]:
     """GRID's clips of a split, below a folder of motion clips (``data/real_motion.py`` makes them).
 
@@ -73,7 +79,7 @@ def grid_takes(clips: Path, limit: int | None = None, split: str = "test") -> li
 def _of_clip(path: Path, clip: MotionClip) -> Take:
     samples = read_clip_audio(path)
     frames = clip.frames
-    return Take(f"grid/{path.stem}", True, samples[: round(frames * SAMPLE_RATE / 30)], clip.weights, clip.head_rotvec)
+    return Take(f"grid/{path.stem}", True, samples[: round(frames * SAMPLE_RATE / FPS)], clip.weights, clip.head_rotvec)
 
 
 @dataclass(frozen=True)

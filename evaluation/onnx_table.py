@@ -13,7 +13,6 @@ ratio to fp32 of the same run. **Lips**: the whole chain in the variant's number
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from media2face.data.files import write_json
 from media2face.data.styles import STYLES, emoji_words
 from media2face.evaluation.lips import LabelledSpeech, emodb_utterances, lip_measures, lip_rig
 from media2face.evaluation.machine import describe
+from media2face.evaluation.motion_table import LIP_FIGURES
 from media2face.runtime.audio_io import read_audio
 from media2face.runtime.engine import EngineModels
 from media2face.runtime.offline import animate
@@ -33,7 +34,6 @@ from media2face.runtime.sessions import Model, load_model
 PASSES = 24
 """Recorded passes of each network that are compared and timed."""
 ROUNDS = 3
-LIP_KEYS = ("place_auc", "closure_ratio", "rounding_auc")
 
 Feeds = dict[str, np.ndarray]
 
@@ -133,7 +133,7 @@ def lip_rows(
         report = lip_measures([s.utterance(w) for s, w in zip(speech, weights, strict=True)], rig)
         rows[precision] = {
             "lips_mean_mm": float(gap.mean()), "lips_p99_mm": float(np.quantile(gap, 0.99)),
-            "lips_largest_mm": float(gap.max()), **{key: float(getattr(report, key)) for key in LIP_KEYS},
+            "lips_largest_mm": float(gap.max()), **{key: float(getattr(report, key)) for key in LIP_FIGURES},
         }  # fmt: skip
     return rows
 
@@ -147,7 +147,7 @@ def markdown(report: dict) -> str:
                 f"| {name} | {precision} | {row['mb']:.1f} | {row['largest']:.2g} | {row['mean']:.2g} | "
                 f"{row['relative']:.2g} | {row['time_ratio']:.2f} |"
             )
-    keys = ("lips_mean_mm", "lips_p99_mm", "lips_largest_mm", *LIP_KEYS)
+    keys = ("lips_mean_mm", "lips_p99_mm", "lips_largest_mm", *LIP_FIGURES)
     lines += ["", "| whole chain | " + " | ".join(keys) + " |", "|" + " --- |" * (len(keys) + 1)]
     lines += [f"| {p} | " + " | ".join(f"{row[k]:.3f}" for k in keys) + " |" for p, row in report["lips"].items()]
     return "\n".join(lines)
@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     report["lips"] = lip_rows(options.weights, precisions, speech, options.data, options.provider)
     print(markdown(report))
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(options.json, report)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ second of the sampler alone.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -21,6 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
+from media2face.data.files import write_json
+from media2face.evaluation import motion_metrics as metrics
 from media2face.evaluation.lips import LipRig, Utterance, lip_measures, lip_rig
 from media2face.runtime.arkit import ARKIT_INDEX
 from media2face.runtime.decoder import FaceDecoder
@@ -52,16 +53,10 @@ def blinks(weights: np.ndarray) -> int:
     return int((closed[1:] & ~closed[:-1]).sum())
 
 
-def jitter(rotvecs: list[np.ndarray]) -> float:
-    """Root mean square of second over first differences of head rotations, each (T, 3)."""
-    second, first = (np.concatenate([np.diff(r, n=n, axis=0) for r in rotvecs]) for n in (2, 1))
-    return float(np.sqrt((second**2).mean() / max((first**2).mean(), 1e-12)))
-
-
 def measure(made: list[tuple[np.ndarray, np.ndarray]], clips: list[MotionClip], rig: LipRig) -> dict[str, float]:
     """The columns for motion (weights (T, 52), head rotation (T, 3)) made for ``clips``; lips if these have phones."""
     lve = [
-        np.linalg.norm(rig.landmarks(w) - rig.landmarks(c.weights[: len(w)]), axis=-1).max(axis=1).mean()
+        metrics.lip_vertex_error(rig.landmarks(w), rig.landmarks(c.weights[: len(w)]))
         for (w, _), c in zip(made, clips, strict=True)
     ]
     minutes = sum(len(w) for w, _ in made) / 1800
@@ -69,7 +64,7 @@ def measure(made: list[tuple[np.ndarray, np.ndarray]], clips: list[MotionClip], 
         "lve_mm": float(np.mean(lve)),
         "blinks_a_minute": sum(blinks(w) for w, _ in made) / minutes,
         "head_deg": float(np.degrees(np.mean([r.std(axis=0).mean() for _, r in made]))),
-        "head_jitter": jitter([r for _, r in made]),
+        "head_jitter": float(np.nan_to_num(metrics.jitter(*(r for _, r in made)))),
     }
     if all(c.phones_label is not None for c in clips):
         spoken = [
@@ -138,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = steps_table(groups, options.data, options.weights)
     print(markdown(table))
     if options.json:
-        options.json.write_text(json.dumps(table, indent=2) + "\n")
+        write_json(options.json, table)
 
 
 if __name__ == "__main__":

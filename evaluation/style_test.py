@@ -12,25 +12,20 @@ from tqdm import tqdm
 from media2face.evaluation import motion_metrics as metrics
 from media2face.evaluation.lips import LabelledSpeech, LipRig, Utterance, lip_measures
 from media2face.evaluation.motion_rows import Sampled, true_motion
-from media2face.evaluation.motion_takes import Take
-from media2face.evaluation.style_classifier import SEEDS, StyleClassifier, emfacs_emotion, performances
+from media2face.evaluation.motion_table import lip_figures
+from media2face.evaluation.motion_takes import Take, speech_alone
+from media2face.evaluation.style_classifier import SECONDS, SEEDS, StyleClassifier, emfacs_emotion, performances
 from media2face.evaluation.style_prompts import EMOTIONS, WAYS, prompts
 from media2face.runtime.audio_io import read_audio
-from media2face.runtime.clock import SAMPLE_RATE, frame_count
+from media2face.runtime.clock import SAMPLE_RATE
 
-SECONDS = 4.0
 SPEAKERS, CHECK_SPEAKERS = 60, 20
 
 
 def asked(row: Sampled, samples: np.ndarray, vector: np.ndarray | None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Weights (T, 52) and head rotation (T, 3) of speech (n,) under a style embedding (P,)."""
-    motion = row(_take(samples), seed, vector)
+    motion = row(speech_alone(samples), seed, vector)
     return motion.weights, motion.rotvec
-
-
-def _take(samples: np.ndarray, name: str = "") -> Take:
-    frames = frame_count(len(samples))
-    return Take(name, False, samples, np.zeros((frames, 52), np.float32), np.zeros((frames, 3), np.float32))
 
 
 def style_accuracy(row: Sampled, speech: Sequence[np.ndarray], data: Path, each: int = 8) -> dict:
@@ -68,16 +63,13 @@ def style_accuracy(row: Sampled, speech: Sequence[np.ndarray], data: Path, each:
 
 def lips_under_style(row: Sampled, speech: Sequence[LabelledSpeech], rig: LipRig) -> dict[str, dict]:
     """Lip figures of recordings with phone times without a style and under each of the five emotions."""
-    read = [(s, _take(read_audio(s.audio).samples, s.name)) for s in speech]
+    read = [(s, speech_alone(read_audio(s.audio).samples, s.name)) for s in speech]
     out = {}
     for style in ("neutral", *EMOTIONS):
         vector = None if style == "neutral" else row.shared.style.encode_text(style).vector
         bar = tqdm(read, f"lips, {style}", unit="clip", disable=None)
         said = [Utterance(row(take, 0, vector).weights, s.phones, s.name) for s, take in bar]
-        report = lip_measures(said, rig, resamples=200)
-        names = ("place_auc", "closure_ratio", "rounding_auc")
-        out[style] = {k: [getattr(report, k), *report.intervals[k]] for k in names}
-        out[style]["lag_frames"] = report.lag_frames
+        out[style] = lip_figures(lip_measures(said, rig, resamples=200))
     return out
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from media2face.onnx_export.media2face import EYE_MOVES, denoiser_graph, load_run, region_axes
+from media2face.onnx_export.media2face import EYE_MOVES, denoiser_graph, load_run, region_axes, sampler_fields
 from media2face.onnx_export.metadata import write_model
 from media2face.onnx_export.shipped import shipped_mapping
 from media2face.runtime.arkit import ARKIT_INDEX, MOUTH_NAMES, indices
@@ -45,10 +45,7 @@ def export(run: Path, cache: Path, folder: Path, name: str) -> Path:
     minutes = record["progress"].get("seconds", "nan"), record["progress"].get("step", "nan")
     return write_model(
         denoiser_graph(network), name, folder,
-        **baseline, latent_dim=config.latent_dim, audio_dim=config.audio_dim, style_dim=config.style_dim,
-        train_steps=config.train_steps, mean=record["mean"], std=record["std"], rest=record["rest"],
-        neutral_style=data["neutral_style"], axes={k: np.round(v, 5).tolist() for k, v in axes.items()},
-        requires={"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
+        **baseline, **sampler_fields(config, record, data, axes), rest=record["rest"],
         trained={"minutes": round(float(minutes[0]) / 60, 2), "steps": int(float(minutes[1]))},
     )  # fmt: skip
 

@@ -84,16 +84,21 @@ def export(run: Path, cache: Path, folder: Path, name: str = "denoiser") -> Path
     """
     network, record = load_run(run)
     data = json.loads((cache / "index.json").read_text())
-    config = network.config
-    axes = region_axes(np.array(record["std"]), shipped_mapping(folder=folder), config.latent_dim)
+    axes = region_axes(np.array(record["std"]), shipped_mapping(folder=folder), network.config.latent_dim)
     return write_model(
-        denoiser_graph(network), name, folder,
-        latent_dim=config.latent_dim, audio_dim=config.audio_dim, style_dim=config.style_dim,
-        train_steps=config.train_steps, mean=record["mean"], std=record["std"], rest=data["rest"],
-        neutral_style=data["neutral_style"], axes={k: np.round(v, 5).tolist() for k, v in axes.items()},
-        requires={"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
-        window=config.window, **({"student": record["student"]} if "student" in record else {}),
+        denoiser_graph(network), name, folder, **sampler_fields(network.config, record, data, axes), rest=data["rest"],
+        window=network.config.window, **({"student": record["student"]} if "student" in record else {}),
     )  # fmt: skip
+
+
+def sampler_fields(config: DenoiserConfig, record: dict, data: dict, axes: dict[str, np.ndarray]) -> dict:
+    """What the sampler has to know of a generator: sizes, statistics, and the companions of ``data``, its cache."""
+    return {
+        "latent_dim": config.latent_dim, "audio_dim": config.audio_dim, "style_dim": config.style_dim,
+        "train_steps": config.train_steps, "mean": record["mean"], "std": record["std"],
+        "neutral_style": data["neutral_style"], "axes": {k: np.round(v, 5).tolist() for k, v in axes.items()},
+        "requires": {"speech": data["speech"], "style": data["style"], "decoder": data["decoder"]},
+    }  # fmt: skip
 
 
 def main() -> None:

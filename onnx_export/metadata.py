@@ -13,6 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from media2face.runtime.sessions import FORMAT_VERSION, weights_folder
 
+KEY = "media2face"
+"""Under which a model's record stands in its metadata."""
+
 
 def fingerprint(model: onnx.ModelProto) -> str:
     """Sixteen hexadecimal digits over all initializers, in the order of their names."""
@@ -73,7 +76,7 @@ def write_model(
     record = {"model": name, "version": FORMAT_VERSION, "fingerprint": fingerprint(model), **fields}
     del model.metadata_props[:]
     entry = model.metadata_props.add()
-    entry.key, entry.value = "media2face", json.dumps(record)
+    entry.key, entry.value = KEY, json.dumps(record)
     model.producer_name = "media2face"
     for node in model.graph.node:
         node.doc_string = ""
@@ -87,6 +90,11 @@ def write_model(
     onnx.save(model, str(partial))
     partial.replace(target)
     return target
+
+
+def record_of(model: onnx.ModelProto) -> dict:
+    """The record that :func:`write_model` put into a model."""
+    return json.loads(next(p.value for p in model.metadata_props if p.key == KEY))
 
 
 def complete_folder(folder: str | Path, source: str | Path | None = None) -> list[Path]:

@@ -5,7 +5,6 @@ Reading the files that ship, and not the runs they came from, makes a training s
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,16 @@ from media2face.models.gnpfa.config import GNPFAConfig
 from media2face.models.gnpfa.networks import GeometryGenerator, Mapping
 from media2face.models.media2face.config import DenoiserConfig
 from media2face.models.media2face.network import Denoiser
+from media2face.onnx_export.metadata import record_of
 from media2face.runtime.sessions import weights_folder
 
 _NORM = ("weight", "bias")
 
 
-def _read(name: str, folder: Path | None) -> tuple[onnx.GraphProto, dict[str, np.ndarray]]:
-    graph = onnx.load(str(weights_folder(folder) / f"{name}.onnx")).graph
-    return graph, {t.name.removesuffix("_fp16"): numpy_helper.to_array(t).astype(np.float32) for t in graph.initializer}
+def _read(name: str, folder: Path | None) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    model = onnx.load(str(weights_folder(folder) / f"{name}.onnx"))
+    constants = model.graph.initializer
+    return model, {t.name.removesuffix("_fp16"): numpy_helper.to_array(t).astype(np.float32) for t in constants}
 
 
 def shipped_mapping(name: str = "gnpfa_to_weights", folder: Path | None = None) -> Mapping:
@@ -117,10 +118,10 @@ def shipped_picture_network(name: str, module: nn.Module, pictures: Tensor, fold
 
 def phone_head(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The shipped encoder's linear phone head: weight (phones, A) and bias (phones,)."""
-    graph, arrays = _read("speech_context", folder)
-    last = next(n for n in graph.node if n.output[0] == "phone_logits")
+    model, arrays = _read("speech_context", folder)
+    last = next(n for n in model.graph.node if n.output[0] == "phone_logits")
     bias = next(arrays[name] for name in last.input if name in arrays)
-    product = next(n for n in graph.node if n.output[0] in last.input)
+    product = next(n for n in model.graph.node if n.output[0] in last.input)
     weight = next(arrays[name] for name in product.input if name in arrays)
     return weight.T.copy(), bias
 
@@ -143,12 +144,8 @@ def shipped_denoiser(name: str = "denoiser", folder: Path | None = None) -> tupl
     Biases, norms and free parameters keep their torch names in the graph; a linear layer's weight is the constant that
     the product before its bias reads, transposed.
     """
-    graph, arrays = _read(name, folder)
-    record = next(
-        json.loads(p.value)
-        for p in onnx.load(str(weights_folder(folder) / f"{name}.onnx"), load_external_data=False).metadata_props
-        if p.key == "media2face"
-    )
+    model, arrays = _read(name, folder)
+    record, graph = record_of(model), model.graph
     products = {n.output[0]: n for n in graph.node if n.op_type == "MatMul"}
     state = {k: torch.from_numpy(a.copy()) for k, a in arrays.items() if not k.startswith("val_")}
     for node in (n for n in graph.node if n.op_type == "Add"):

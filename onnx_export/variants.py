@@ -34,7 +34,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from media2face.onnx_export.metadata import complete_folder
+from media2face.onnx_export.metadata import KEY, complete_folder, record_of
 from media2face.runtime.sessions import weights_folder
 
 log = logging.getLogger(__name__)
@@ -106,10 +106,9 @@ def loads(path: Path) -> bool:
 
 
 def _marked(made: onnx.ModelProto, source: onnx.ModelProto, precision: str) -> onnx.ModelProto:
-    text = next(p.value for p in source.metadata_props if p.key == "media2face")
     del made.metadata_props[:]
     entry = made.metadata_props.add()
-    entry.key, entry.value = "media2face", json.dumps(json.loads(text) | {"precision": precision})
+    entry.key, entry.value = KEY, json.dumps(record_of(source) | {"precision": precision})
     return made
 
 

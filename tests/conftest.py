@@ -15,3 +15,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the study data is not at {folder}: set MEDIA2FACE_DATA")
     return folder
+
+
+@pytest.fixture(scope="module")
+def shared(shared_data):
+    """What every row of the motion table reads: encoders, decoder and measured points; skips without weights."""
+    from media2face.evaluation.measured_face import measured_face
+    from media2face.evaluation.motion_rows import Shared
+    from media2face.runtime.errors import ModelError
+
+    try:
+        return Shared.load(measured_face(shared_data))
+    except ModelError as error:
+        pytest.skip(f"the weights are not shipped yet: {error}")

@@ -145,7 +145,6 @@ def train(
     batches, held_out = Batches(folder, seed=seed), Batches(folder, held_out=True, seed=seed)
     face = FrozenFace(data, batches, cfg.render_size)
     model = Vision(cfg).to(memory_format=torch.channels_last)
-    average = checkpoint.Average(model)
     learning = [*model.expression.parameters(), *model.pose.parameters()]
     optimizer = Muon(learning, lr=cfg.learning_rate, weight_decay=1e-3)
     file = out / "last.safetensors"
@@ -154,7 +153,7 @@ def train(
             start_from_shipped(model, batches)
         else:
             warm_start(model, Path(start_from))
-        average = checkpoint.Average(model)
+    average = checkpoint.Average(model)
     step, spent = 0, 0.0
     if file.is_file():
         progress = checkpoint.load(file, model, average, optimizer)

@@ -16,12 +16,12 @@ from media2face.evaluation import motion_report as report
 from media2face.evaluation.lips import lip_rig
 from media2face.evaluation.measured_face import LIP_POINTS, UPPER_POINTS, measured_face
 from media2face.evaluation.motion import MotionEvaluation, markdown
-from media2face.evaluation.motion_rows import Sampled, Shared, shuffled, true_motion
+from media2face.evaluation.motion_rows import Sampled, shuffled, true_motion
 from media2face.evaluation.motion_table import RowSpec, column, measure, quiet_speed, run_row
 from media2face.evaluation.motion_takes import SEEDS, Take, grid_takes, held_out_sentences, synthetic_takes
 from media2face.runtime.arkit import ARKIT_INDEX
 from media2face.runtime.engine import EngineModels
-from media2face.runtime.errors import ConfigError, InputError, ModelError
+from media2face.runtime.errors import ConfigError, InputError
 from media2face.runtime.offline import animate
 
 PHONES = [(0.0, 0.3, "sil"), (0.3, 0.5, "m"), (0.5, 0.8, "a"), (0.8, 1.0, "b"), (1.0, 1.3, "u"), (1.3, 1.6, "i")]
@@ -37,14 +37,6 @@ def sound(seed: int = 0) -> np.ndarray:
 def take(seed: int = 0, style: str = "neutral", prompt: str = "") -> Take:
     made = perform(PHONES, SECONDS, sound(seed), style, 0.9 if style != "neutral" else 0.0, SEEDS + seed)
     return Take(f"take {seed}", False, sound(seed), made.weights, made.head_rotvec, prompt, style, 0.9, PHONES)
-
-
-@pytest.fixture(scope="module")
-def shared(shared_data) -> Shared:
-    try:
-        return Shared.load(measured_face(shared_data))
-    except ModelError as error:
-        pytest.skip(f"the weights are not shipped yet: {error}")
 
 
 def test_measured_points_lie_where_they_should(shared_data):

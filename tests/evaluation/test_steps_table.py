@@ -5,7 +5,8 @@ import pytest
 
 from media2face.data.clips import MotionClip
 from media2face.evaluation.lips import lip_rig
-from media2face.evaluation.steps_table import blinks, jitter, markdown, measure
+from media2face.evaluation.motion_metrics import jitter
+from media2face.evaluation.steps_table import blinks, markdown, measure
 from media2face.runtime.arkit import ARKIT_INDEX
 
 
@@ -19,8 +20,8 @@ def test_blinks_are_counted_once_each():
 def test_jitter_tells_noise_from_a_slow_turn():
     rng = np.random.default_rng(0)
     slow = np.sin(np.arange(300) / 15)[:, None] * np.ones((1, 3))
-    assert jitter([slow]) < 0.1
-    assert jitter([rng.standard_normal((3000, 3))]) == pytest.approx(3**0.5, abs=0.05)
+    assert jitter(slow) < 0.1
+    assert jitter(rng.standard_normal((3000, 3))) == pytest.approx(3**0.5, abs=0.05)
 
 
 def test_a_mouth_that_stays_shut_is_told_from_the_recorded_one(shared_data):

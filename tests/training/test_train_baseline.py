@@ -11,28 +11,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is installed with [train] only")
 pytest.importorskip("tensorboard", reason="tensorboard is installed with [train] only")
 
-from media2face.evaluation.measured_face import measured_face  # noqa: E402
-from media2face.evaluation.motion_rows import Shared, available  # noqa: E402
+from media2face.evaluation.motion_rows import available  # noqa: E402
 from media2face.evaluation.motion_takes import Take  # noqa: E402
 from media2face.models.baselines.config import SPACES, BaselineConfig  # noqa: E402
 from media2face.models.media2face.config import DenoiserConfig  # noqa: E402
 from media2face.onnx_export.baselines import export  # noqa: E402
 from media2face.onnx_export.shipped import phone_head  # noqa: E402
-from media2face.runtime.errors import ModelError  # noqa: E402
 from media2face.runtime.sessions import weights_folder  # noqa: E402
 from media2face.training.baseline_spaces import SpaceLips, SpaceWindows, affine_to, states_in  # noqa: E402
 from media2face.training.denoiser_loop import LoopSettings  # noqa: E402
 from media2face.training.train_baseline import carried_over, regression, train  # noqa: E402
 
 TINY = dict(layers=1, width=32, feed_forward=32, window=12, max_frames=64)
-
-
-@pytest.fixture(scope="module")
-def shared(shared_data) -> Shared:
-    try:
-        return Shared.load(measured_face(shared_data))
-    except ModelError as error:
-        pytest.skip(f"the weights are not shipped yet: {error}")
 
 
 @pytest.fixture(scope="module")
