@@ -4,6 +4,9 @@
 PYTHON ?= python3
 PROVIDER ?= cpu
 TESTS ?=
+JOBS ?= 2
+# Tests that keep time with real nodes have the machine to themselves.
+LIVE = tests/nodes tests/launch tests/cli/test_robot_command.py
 # The bootstrapper of the ROS wheels must not leak from one environment's Python into another's.
 CLEAN_ENV = env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
 INTERFACES = $(wildcard msgs/*.* msgs/*/*.*)
@@ -16,7 +19,12 @@ avatar: .venv/.ready
 
 test: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
+ifeq ($(TESTS),)
+	status=0; .venv-dev/bin/python -m pytest -n $(JOBS) --dist loadfile $(LIVE:%=--ignore=%) || status=$$?; \
+	  .venv-dev/bin/python -m pytest $(LIVE) || status=$$?; exit $$status
+else
 	.venv-dev/bin/python -m pytest $(TESTS)
+endif
 
 %/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \

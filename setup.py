@@ -124,9 +124,9 @@ setup(
         "ray": ["ray>=2.30", *DATA],
         "train": TRAIN,
         "dev": [
-            "pytest>=8", "pytest-timeout", "pytest-rerunfailures", "ruff", "cyclonedds>=0.10", "scipy>=1.10",
-            "usd-core>=26", "mcap-ros2-support", "rosbags", "bvh", "hypothesis", "matplotlib>=3.8", "meshoptimizer",
-            "ros-trajectory-msgs", *COLCON,
+            "pytest>=8", "pytest-timeout", "pytest-rerunfailures", "pytest-xdist", "ruff", "cyclonedds>=0.10",
+            "scipy>=1.10", "usd-core>=26", "mcap-ros2-support", "rosbags", "bvh", "hypothesis", "matplotlib>=3.8",
+            "meshoptimizer", "ros-trajectory-msgs", *COLCON,
         ],
     },
     zip_safe=False,

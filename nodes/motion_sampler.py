@@ -7,13 +7,12 @@ from array import array
 import numpy as np
 from std_msgs.msg import Header
 
-from media2face.runtime.arkit import ARKIT_NAMES, indices
 from media2face.runtime.changes import KeyChange, StyleChange
 from media2face.runtime.clock import FPS
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
 from media2face.runtime.idle import listener_beside, silence_feature
-from media2face.runtime.keyframes import key_latent
+from media2face.runtime.keyframes import key_latent, named_weights
 from media2face.runtime.live import LiveMotion
 from media2face.runtime.motion import RANGES, TUNED, MotionFrame, SamplerConfig
 from media2face.runtime.presentation import Timeline
@@ -209,8 +208,7 @@ class MotionSamplerNode(AvatarNode):
             raise InputError(
                 f"{len(keyframe.names)} names came with {len(keyframe.weights)} weights: send one per name"
             )
-        weights = np.zeros(len(ARKIT_NAMES), np.float32)
-        weights[indices(keyframe.names)] = np.clip(np.frombuffer(keyframe.weights, np.float32), 0.0, 1.0)
+        weights = named_weights(keyframe.names, np.frombuffer(keyframe.weights, np.float32))
         pose = (keyframe.head_rotvec, keyframe.head_translation) if keyframe.has_head else (None, None)
         rotvec, translation = (None if v is None else np.array([v.x, v.y, v.z], np.float32) for v in pose)
         frame = keyframe.frame if keyframe.frame >= 0 else None

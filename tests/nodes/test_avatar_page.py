@@ -62,6 +62,8 @@ class Face:
         self.faces = listener.publisher(Expression, "expression", qos.FRAMES)
         self.poses = listener.publisher(PoseStamped, "head_pose", qos.FRAMES)
         self.ahead = ahead
+        self.sent: list[tuple[float, float]] = []
+        """When each frame was published (wall clock, s), and its jaw."""
         self.count = itertools.count()
         self._going = threading.Event()
         self._thread = None
@@ -76,6 +78,7 @@ class Face:
             weights=array("f", values.tobytes()),
         )  # fmt: skip
         message.header.stamp = to_stamp(round(present * 1e9))
+        self.sent.append((time.time(), jaw))
         self.faces.publish(message)
         pose = PoseStamped(header=message.header)
         pose.pose.orientation.w = 1.0
@@ -176,9 +179,14 @@ def test_motion_to_pixel(tab, face):
     assert high - low > 2, "the mouth's pixels change"
     middle = (low + high) / 2
     turns = seen[1:, 0][np.diff(seen[:, 1] > middle)]
-    delays = (turns + 0.4) % 0.8 - 0.4 + face.ahead  # a frame is published `ahead` before the moment of the turn
-    assert len(turns) >= 6
-    assert np.median(delays) <= 0.1, f"{1e3 * np.median(delays):.0f} ms from publication to pixel"
+    sent = np.array(face.sent)
+    flips = sent[1:, 0][np.diff(sent[:, 1]) != 0]
+    before = np.searchsorted(flips, turns) - 1
+    delays = (turns - flips[before])[before >= 0]
+    assert len(delays) >= 6
+    drawn = np.median(np.diff(seen[:, 0]))  # where Chromium draws slower than 40 times a second, two of its pictures
+    limit = max(0.1, face.ahead + 2 * drawn)
+    assert np.median(delays) <= limit, f"{1e3 * np.median(delays):.0f} ms from publication to pixel, {limit=:.3f}"
 
 
 def test_it_survives_dropped_frames(tab, face):

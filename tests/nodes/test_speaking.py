@@ -139,6 +139,7 @@ def test_keyframes_need_speech_and_names(weights, speech, avatar, listener):
     time.sleep(0.5)
     assert "ARKit" in ask(frame=60, names=["jaw"], weights=[1.0]).message
     assert "one per name" in ask(frame=60, names=["jawOpen"], weights=[]).message
+    assert "outside [0, 1]" in ask(frame=60, names=["jawOpen"], weights=[1.5]).message
     answer = ask(frame=60, names=["eyeBlinkLeft", "eyeBlinkRight"], weights=[1.0, 1.0])
     assert answer.success and answer.frame == 60, answer.message
     sender.publish(message_of(Chunk("k", rate // 2, rate, samples[rate // 2 :, None], time.time_ns(), True)))
