@@ -5,7 +5,8 @@ PYTHON ?= python3
 PROVIDER ?= cpu
 TESTS ?=
 JOBS ?= 2
-# Tests that keep time with real nodes have the machine to themselves.
+# The longest file is begun with; tests that keep time with real nodes have the machine to themselves.
+LONGEST = tests/test_packaging.py
 LIVE = tests/nodes tests/launch tests/cli/test_robot_command.py
 # The bootstrapper of the ROS wheels must not leak from one environment's Python into another's.
 CLEAN_ENV = env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
@@ -17,13 +18,18 @@ PACKAGING = setup.py pyproject.toml package.xml media2face/__init__.py
 avatar: .venv/.ready
 	@.venv/bin/media2face avatar $(ARGS)
 
+PYTEST = .venv-dev/bin/python -m pytest
+
 test: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
 ifeq ($(TESTS),)
-	status=0; .venv-dev/bin/python -m pytest -n $(JOBS) --dist loadfile $(LIVE:%=--ignore=%) || status=$$?; \
-	  .venv-dev/bin/python -m pytest $(LIVE) || status=$$?; exit $$status
+	status=0; \
+	  OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder $(LONGEST) tests $(LIVE:%=--ignore=%) \
+	    || status=$$?; \
+	  $(PYTEST) $(LIVE) || status=$$?; \
+	  exit $$status
 else
-	.venv-dev/bin/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 endif
 
 %/.python:

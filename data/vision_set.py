@@ -1,6 +1,6 @@
 """Pictures and labels for the vision encoders, kept on disk as memory maps.
 
-    python -m media2face.data.vision_set --data ../shared/data --out SET [--identities 800] [--tracks TRACKS]
+    python -m media2face.data.vision_set --data ../shared/data --out SET [--identities 1200] [--tracks TRACKS]
 
 Two sources: synthetic pictures of random identities and expressions (``train`` and ``val``, other identities and the
 held-out range of motion), and the frames of GRID's video labelled by the fit of :mod:`media2face.data.fit`
@@ -10,7 +10,10 @@ held-out range of motion), and the frames of GRID's video labelled by the fit of
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -159,17 +162,31 @@ class PictureSet:
         return np.flatnonzero(self.labels["done"])
 
 
-def build_synthetic(data: Path, folder: Path, split: str, identities: int) -> None:
-    """Render what is missing of a synthetic split."""
+_source: SyntheticPictures
+"""The one source of a rendering process."""
+
+
+def _open_source(data: Path, split: str) -> None:
+    global _source
+    _source = SyntheticPictures(data, split)
+
+
+def _render(row: int) -> tuple[int, np.ndarray, np.ndarray]:
+    return row, *_source.pictures(row)
+
+
+def build_synthetic(data: Path, folder: Path, split: str, identities: int, jobs: int = 1) -> None:
+    """Render what is missing of a synthetic split, in ``jobs`` processes."""
     block = PER_IDENTITY * LOOKS
     out = PictureSet(folder, split, identities * block)
     rows = len(out.labels) // block
     todo = [r for r in range(rows) if not out.labels["done"][r * block : (r + 1) * block].all()]
     if not todo:
         return
-    source = SyntheticPictures(data, split)
-    for row in tqdm(todo, desc=split, unit="identity", initial=rows - len(todo), total=rows):
-        out.write(row * block, *source.pictures(row))
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _open_source, (data, split)) as pool:
+        bar = tqdm(pool.map(_render, todo), desc=split, unit="identity", initial=rows - len(todo), total=rows)
+        for row, images, labels in bar:
+            out.write(row * block, images, labels)
 
 
 def build_grid(data: Path, tracks: Path, folder: Path, split: str, clips: int | None = None) -> None:
@@ -187,15 +204,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--identities", type=int, default=800, help="32 pictures each")
+    parser.add_argument("--identities", type=int, default=1200, help="32 pictures each")
     parser.add_argument("--held-out", type=int, default=40, help="identities of the val split")
     parser.add_argument("--tracks", type=Path, help="GRID's landmarks as data.real_motion caches them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that render")
     args = parser.parse_args()
     if args.tracks:
         for split, clips in (("val", 30), ("test", 30), ("train", None)):
             build_grid(args.data, args.tracks, args.out, split, clips)
-    build_synthetic(args.data, args.out, "val", args.held_out)
-    build_synthetic(args.data, args.out, "train", args.identities)
+    build_synthetic(args.data, args.out, "val", args.held_out, args.jobs)
+    build_synthetic(args.data, args.out, "train", args.identities, args.jobs)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,12 @@ def store_int8(model: onnx.ModelProto, smallest: int = 500_000) -> onnx.ModelPro
     return model
 
 
-def export(run: Path, folder: Path) -> dict[str, Path]:
-    """Write the models for the M' that lies in ``folder``; the locator only if the run holds one."""
+def export(run: Path, folder: Path, only: str | None = None) -> dict[str, Path]:
+    """Write the models for the M' that lies in ``folder``; the locator only if the run holds one.
+
+    Args:
+        run: of training. folder: for the files. only: ``expression``, ``pose`` or ``locator``.
+    """
     model, metrics = load_run(run)
     metrics = {k: round(float(v), 4) for k, v in metrics.items()}
     rig = RigAsset.load(folder)
@@ -143,6 +147,8 @@ def export(run: Path, folder: Path) -> dict[str, Path]:
     }  # fmt: skip
     if not (run / "locator.safetensors").is_file():
         del jobs["vision_locator"]
+    if only:
+        jobs = {f"vision_{only}": jobs[f"vision_{only}"]}
     return {
         name: write_model(store_int8(to_onnx(module, example, outputs, axes)), name, folder, metrics=metrics, **fields)
         for name, (module, example, outputs, axes, fields) in jobs.items()
@@ -155,8 +161,10 @@ def main() -> None:
         "--run", type=Path, required=True, help="folder given to train_vision and train_locator as --out"
     )
     parser.add_argument("--out", type=Path, default=Path("models/weights"))
+    parser.add_argument("--only", choices=["expression", "pose", "locator"], help="leave the other files as they are")
     options = parser.parse_args()
-    parser.exit(0, "".join(f"{path}\n" for path in export(options.run, options.out).values()))
+    made = export(options.run, options.out, options.only)
+    parser.exit(0, "".join(f"{path}\n" for path in made.values()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
     python -m media2face.data.vision_set --data ../shared/data --out SET --tracks TRACKS
     python -m media2face.training.train_vision --set SET --minutes 45 --out OUT
 
+    python -m media2face.training.train_vision --set SET --minutes 120 --start shipped --only expression --out OUT
+
 Each batch mixes synthetic pictures (random identities and blendshapes: equation 3's twin) with GRID's labelled frames
 (equation 3). Bounded by time, with a cosine learning rate over ``--minutes``; resumes from ``--out``.
 """
@@ -41,50 +43,77 @@ EMPTY = 0.12
 
 
 def losses(
-    model: Vision, batches: Batches, face: FrozenFace, cfg: VisionConfig, rendered: int
+    model: Vision, batches: Batches, face: FrozenFace, cfg: VisionConfig, rendered: int, pose: bool = True
 ) -> tuple[Tensor, dict[str, float]]:
     """One batch through equation 3 and its twin, ``rendered`` pictures of it through G_geo and the renderer too; the
-    total and its parts."""
+    total and its parts. Without ``pose`` E_pose is only asked where pictures are rendered."""
     real = round(cfg.grid_share * cfg.batch)
     images, labels = batches.draw(cfg.batch - real, real)
-    close, placed = batches.crop(images, labels, cfg.expression.size, TIGHT)
-    wide, seen = batches.crop(images, labels, cfg.pose.size, WIDE)
-    empty = max(1, round(EMPTY * len(images)))
-    pick = torch.randperm(len(images), generator=batches.generator)[:empty]
-    nothing = batches.without_face(images[pick], {k: v[pick] for k, v in labels.items()}, cfg.pose.size)
-    if len(batches.away):
-        away, _ = batches.crop(*batches.draw_away(empty), cfg.pose.size, WIDE)
-        nothing, empty = torch.cat([nothing, away]), empty + len(away)
-    layout = torch.channels_last
+    parts, z, weights = expression_losses(model, batches, face, images, labels)
+    if pose or rendered:
+        wide, seen = batches.crop(images, labels, cfg.pose.size, WIDE)
+        with torch.set_grad_enabled(pose):
+            found, turned, placed = pose_step(model, batches, face, images, labels, wide, seen)
+        if pose:
+            parts["points"] = parts.get("points", 0.0) + placed.pop("points", 0.0)
+            parts |= placed
+        if rendered:
+            parts |= face.compare(z, weights, turned, found[:, 6:9], wide, seen, labels, rendered)
+    total = sum(getattr(cfg, f"weight_{k}") * v for k, v in parts.items())
+    return total, {k: v.item() for k, v in parts.items()}
+
+
+def expression_losses(
+    model: Vision, batches: Batches, face: FrozenFace, images: Tensor, labels: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """What E_exp makes of a batch: losses, codes (B, 64) and weights (B, 52)."""
+    learns = model.pose.training
+    squares = batches.found(model.pose.eval(), images, labels)
+    model.pose.train(learns)
+    close, placed = batches.crop_at(images, labels, model.cfg.expression.size, *squares)
     with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
-        z, near = model.expression.with_points(batches.look(close).to(memory_format=layout))
-        pose, far = model.pose.with_points(batches.look(torch.cat([wide, nothing])).to(memory_format=layout))
-    z, pose = z.float(), pose.float()
-    turned = rotation_of(pose[:, :6])
+        z, near = model.expression.with_points(batches.look(close).to(memory_format=torch.channels_last))
+    z = z.float()
     weights = face.weights(z)
     facing = (labels["face"] == 1).float()
     count = facing.sum().clamp_min(1)
-    latent = ((z - labels["z"]) ** 2).mean(1)
+    parts = {
+        "skin": (face.skin_mm(weights, labels["weights"], labels["valid"]) * facing).sum() / count,
+        "vertices": (face.distance(weights, labels["weights"], labels["valid"]) * facing).sum() / count,
+        "latent": (((z - labels["z"]) ** 2).mean(1) * facing).sum() / count,
+    }
+    if model.cfg.expression.points:
+        parts["points"] = point_loss(near, face.marks(labels, placed), facing * (labels["identity"] >= 0))
+    return parts, z, weights
+
+
+def pose_step(
+    model: Vision, batches: Batches, face: FrozenFace, images: Tensor, labels: dict[str, Tensor], wide: Tensor,
+    seen: dict[str, Tensor],
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:  # fmt: skip
+    """What E_pose makes of a batch's crops and of some without a face: outputs, rotations (B', 3, 3) and losses."""
+    size = model.cfg.pose.size
+    empty = max(1, round(EMPTY * len(images)))
+    pick = torch.randperm(len(images), generator=batches.generator)[:empty]
+    nothing = batches.without_face(images[pick], {k: v[pick] for k, v in labels.items()}, size)
+    if len(batches.away):
+        away, _ = batches.crop(*batches.draw_away(empty), size, WIDE)
+        nothing, empty = torch.cat([nothing, away]), empty + len(away)
+    with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+        pictures = batches.look(torch.cat([wide, nothing])).to(memory_format=torch.channels_last)
+        found, far = model.pose.with_points(pictures)
+    found = found.float()
+    turned = rotation_of(found[:, :6])
     true = {
         "rotation": torch.cat([seen["rotation"], torch.eye(3).expand(empty, 3, 3)]),
         "place": torch.cat([seen["place"], torch.zeros(empty, 3)]),
         "face": torch.cat([labels["face"], torch.zeros(empty)]),
     }
-    parts = {
-        "skin": (face.skin_mm(weights, labels["weights"], labels["valid"]) * facing).sum() / count,
-        "vertices": (face.distance(weights, labels["weights"], labels["valid"]) * facing).sum() / count,
-        "latent": (latent * facing).sum() / count,
-        **pose_losses(pose, turned, true),
-    }
-    known = facing * (labels["identity"] >= 0)
-    spots = [(near, placed, cfg.expression), (far[: len(images)], seen, cfg.pose)]
-    spots = [point_loss(found, face.marks(labels, where), known) for found, where, part in spots if part.points]
-    if spots:
-        parts["points"] = torch.stack(spots).sum()
-    if rendered:
-        parts |= face.compare(z, weights, turned, pose[:, 6:9], wide, seen, labels, rendered)
-    total = sum(getattr(cfg, f"weight_{k}") * v for k, v in parts.items())
-    return total, {k: v.item() for k, v in parts.items()}
+    parts = pose_losses(found, turned, true)
+    if model.cfg.pose.points:
+        known = (labels["face"] == 1).float() * (labels["identity"] >= 0)
+        parts["points"] = point_loss(far[: len(images)], face.marks(labels, seen), known)
+    return found, turned, parts
 
 
 @torch.no_grad()
@@ -94,7 +123,7 @@ def evaluate(model: Vision, batches: Batches, face: FrozenFace, pictures: int = 
     rows, frames = batches.rows[:pictures], np.arange(min(frames, len(batches.real.labels)))
     images, labels = batches.take(rows, frames)
     batches.generator.manual_seed(0)
-    close, _ = batches.crop(images, labels, model.cfg.expression.size, TIGHT)
+    close, _ = batches.crop_at(images, labels, model.cfg.expression.size, *batches.found(model.pose, images, labels))
     wide, seen = batches.crop(images, labels, model.cfg.pose.size, WIDE)
     z = torch.cat([model.expression(part) for part in close.split(64)])
     pose = torch.cat([model.pose(part) for part in wide.split(64)])
@@ -138,14 +167,16 @@ def start_from_shipped(model: Vision, batches: Batches, pictures: int = 256) -> 
 
 def train(
     cfg: VisionConfig, folder: Path, data: Path, out: Path, minutes: float, start_from: Path | str | None = None,
-    seed: int = 0,
+    seed: int = 0, pose: bool = True,
 ) -> Vision:  # fmt: skip
-    """Train within ``minutes`` and return the averaged networks; writes ``out``/last.safetensors and metrics.json."""
+    """Train within ``minutes`` and return the averaged networks; writes ``out``/last.safetensors and metrics.json.
+    Without ``pose``, E_pose stays as it started."""
     torch.manual_seed(seed)
     batches, held_out = Batches(folder, seed=seed), Batches(folder, held_out=True, seed=seed)
     face = FrozenFace(data, batches, cfg.render_size)
     model = Vision(cfg).to(memory_format=torch.channels_last)
-    learning = [*model.expression.parameters(), *model.pose.parameters()]
+    model.pose.train(pose).requires_grad_(pose)
+    learning = [p for p in [*model.expression.parameters(), *model.pose.parameters()] if p.requires_grad]
     optimizer = Muon(learning, lr=cfg.learning_rate, weight_decay=1e-3)
     file = out / "last.safetensors"
     if start_from and not file.is_file():
@@ -169,7 +200,6 @@ def train(
                 for own, current in zip(average.network.buffers(), model.buffers(), strict=True):
                     own.copy_(current)
                 metrics = evaluate(average.network, held_out, face)
-                average.network.train()
                 progress = {"step": step, "seconds": elapsed, "pictures": len(batches.rows)}
                 checkpoint.save(file, model, average, optimizer, step=step, seconds=elapsed)
                 (out / "metrics.json").write_text(json.dumps({"config": asdict(cfg), **metrics, **progress}, indent=1))
@@ -181,7 +211,7 @@ def train(
             decay = 0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * elapsed / budget))
             for group in optimizer.param_groups:
                 group["lr"] = cfg.learning_rate * min(1.0, (step + 1) / WARMUP) * decay
-            total, parts = losses(model, batches, face, cfg, 0 if step % cfg.render_every else cfg.rendered)
+            total, parts = losses(model, batches, face, cfg, 0 if step % cfg.render_every else cfg.rendered, pose)
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(learning, 20.0)
@@ -201,13 +231,14 @@ def main() -> None:
     parser.add_argument(
         "--start", help=f"run whose layers are taken over where they have the same shape, or '{SHIPPED}': what ships"
     )
+    parser.add_argument("--only", choices=["expression"], help="leave E_pose as it starts")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    train(CONFIGS[args.config](), args.set, args.data, args.out, args.minutes, args.start, args.seed)
+    train(CONFIGS[args.config](), args.set, args.data, args.out, args.minutes, args.start, args.seed, not args.only)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from media2face.data.fit import Talker
 from media2face.data.vision_set import SIZE, PictureSet
+from media2face.models.vision.networks import rotation_of
 from media2face.onnx_export.shipped import shipped_mapping
 from media2face.runtime.arkit import MIRRORED
+from media2face.runtime.vision import SEES_ROLL
 
 FIELDS = ("z", "weights", "rotation", "centre", "side", "face", "identity", "distance", "gap", "clip")
 
@@ -29,11 +31,11 @@ class Jitter:
         return self.shift * shift, self.zoom * zoom[:, 0], self.turn * turn[:, 0]
 
 
-TIGHT, WIDE = Jitter(0.025, 0.05, 0.07), Jitter(0.07, 0.12, 0.12)
+TIGHT, WIDE = Jitter(0.018, 0.03, 0.04), Jitter(0.07, 0.12, 0.12)
 """For E_exp, which sees crops that E_pose has placed, and for E_pose, which must place them."""
 
 
-CHANGED = 0.8
+CHANGED = 0.6
 """Share of the pictures whose look is changed."""
 _ACROSS = torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, 1.0]])
 """Signs of a rotation's entries seen in a mirror that swaps left and right (REP-103: y)."""
@@ -94,21 +96,48 @@ class Batches:
         return torch.from_numpy(images).permute(0, 3, 1, 2), out
 
     def crop(self, images: Tensor, labels: dict[str, Tensor], size: int, jitter: Jitter | None) -> tuple[Tensor, dict]:
+        """Crops about the truth, see :meth:`crop_at`."""
+        return self.crop_at(images, labels, size, *self.stray(labels, jitter))
+
+    def stray(self, labels: dict[str, Tensor], jitter: Jitter | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Centres (n, 2) and sides (n,) in pixels, and turns (n,) of squares about the true ones."""
+        n = len(labels["side"])
+        if jitter is None:
+            return labels["centre"], labels["side"], torch.zeros(n)
+        shift, zoom, turn = jitter.draw(n, self.generator)
+        return labels["centre"] + shift * labels["side"][:, None], labels["side"] * zoom.exp(), turn
+
+    def crop_at(
+        self, images: Tensor, labels: dict[str, Tensor], size: int, centre: Tensor, side: Tensor, turn: Tensor
+    ) -> tuple[Tensor, dict]:
         """Crops (n, 3, size, size) in [0, 1], with ``rotation`` (n, 3, 3) and ``place`` (n, 3) as seen in them."""
-        n = len(images)
-        shift, zoom, turn = (
-            jitter.draw(n, self.generator) if jitter else (torch.zeros(n, 2), torch.zeros(n), torch.zeros(n))
-        )
-        side = labels["side"] * zoom.exp()
-        centre = labels["centre"] + shift * labels["side"][:, None]
         cosine, sine = turn.cos(), turn.sin()
         apart = (labels["centre"] - centre) / side[:, None]
         place = torch.stack([
-            cosine * apart[:, 0] + sine * apart[:, 1], cosine * apart[:, 1] - sine * apart[:, 0], -zoom
+            cosine * apart[:, 0] + sine * apart[:, 1], cosine * apart[:, 1] - sine * apart[:, 0],
+            (labels["side"] / side).log(),
         ], 1)  # fmt: skip
-        zero, one = torch.zeros(n), torch.ones(n)
-        tilt = torch.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], 1).unflatten(1, (3, 3))
-        return cut(images, centre, side, turn, size), {"rotation": tilt @ labels["rotation"], "place": place}
+        seen = {"rotation": about_x(turn) @ labels["rotation"], "place": place}
+        return cut(images, centre, side, turn, size), seen
+
+    @torch.no_grad()
+    def found(self, pose: nn.Module, images: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Squares as :meth:`stray` gives them, where E_pose (in its evaluation mode) finds them in two looks, upright.
+
+        They are what E_exp is shown at run time: E_pose takes an open mouth for a larger face, as the truth does not.
+        """
+        centre, side, turn = self.stray(labels, WIDE)
+        for _ in range(2):
+            crops, _ = self.crop_at(images, labels, pose.size, centre, side, turn)
+            made = pose(self.look(crops))
+            right, down, grown = made[:, 6:9].clamp(-0.5, 0.5).unbind(1)
+            cosine, sine = turn.cos(), turn.sin()
+            shift = torch.stack([cosine * right - sine * down, sine * right + cosine * down], 1)
+            centre, side = centre + shift * side[:, None], side * grown.exp()
+            turned = about_x(-turn) @ rotation_of(made[:, :6])
+            lean = -torch.atan2(turned[:, 2, 1] - turned[:, 1, 2], turned[:, 1, 1] + turned[:, 2, 2])
+            turn = torch.where(lean.abs() > SEES_ROLL, lean, 0.0)
+        return centre, side, turn
 
     def without_face(self, images: Tensor, labels: dict[str, Tensor], size: int) -> Tensor:
         """Crops (n, 3, size, size) that show a corner of a stored picture: background, an ear, half a cheek."""
@@ -154,6 +183,12 @@ class Batches:
             left, top = (int(k) for k in (torch.rand(2, generator=g) * (images.shape[-1] - max(w, h))))
             x[row, :, top : top + h, left : left + w] = torch.rand(3, 1, 1, generator=g)
         return x.clamp(0, 1)
+
+
+def about_x(angle: Tensor) -> Tensor:
+    """Rotations (n, 3, 3) about the line of sight by angles (n,), as a turn of the square has them."""
+    zero, one, cosine, sine = torch.zeros_like(angle), torch.ones_like(angle), angle.cos(), angle.sin()
+    return torch.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], 1).unflatten(1, (3, 3))
 
 
 def cut(images: Tensor, centre: Tensor, side: Tensor, turn: Tensor, size: int) -> Tensor:

@@ -22,14 +22,15 @@ class EncoderConfig:
     blocks: tuple[int, ...] = (0, 0, 0, 0, 0)
     hidden: tuple[int, ...] = ()
     points: int = 0
+    refine: int = 0
 
     def __post_init__(self) -> None:
         if len(self.blocks) != len(self.channels):
             raise ValueError(f"expected {len(self.channels)} numbers of blocks, got {len(self.blocks)}")
         if self.size < 16 or self.size % 2 ** len(self.channels):
             raise ValueError(f"a picture of {self.size} pixels cannot be halved {len(self.channels)} times")
-        if min(self.channels + self.hidden) < 1 or min(self.blocks) < 0:
-            raise ValueError("channels and hidden must be positive, blocks not negative")
+        if min(self.channels + self.hidden) < 1 or min(*self.blocks, self.refine) < 0:
+            raise ValueError("channels and hidden must be positive, blocks and refine not negative")
         if self.points not in (0, 68) or (self.points and len(self.channels) < 3):
             raise ValueError(f"expected 0 or 68 points and, with them, three levels or more, got {self.points}")
 
@@ -53,7 +54,7 @@ class VisionConfig:
     weight_rotation: float = 20.0
     weight_place: float = 5.0
     weight_face: float = 0.5
-    weight_points: float = 20.0  # sides of the crop: landmarks in the picture
+    weight_points: float = 60.0  # sides of the crop: landmarks in the picture
 
     # training
     batch: int = 32
@@ -61,7 +62,7 @@ class VisionConfig:
     rendered: int = 4  # pictures that go through G_geo and the renderer
     render_every: int = 16  # steps
     render_size: int = 48
-    learning_rate: float = 5e-4
+    learning_rate: float = 7e-4
 
     def __post_init__(self) -> None:
         if not 0 <= self.grid_share < 1:
@@ -75,7 +76,7 @@ class VisionConfig:
     def edge(cls) -> VisionConfig:
         """2.9 M parameters; both encoders in a few milliseconds on one CPU core."""
         return cls(
-            expression=EncoderConfig(96, (24, 48, 96, 160), (0, 1, 1, 1), (192, 192), 68),
+            expression=EncoderConfig(96, (24, 48, 96, 160), (0, 2, 1, 1), (192, 192), 68, 2),
             pose=EncoderConfig(64, (16, 32, 64, 128), (0, 0, 1, 1), (128, 96), 68),
         )
 

@@ -62,6 +62,7 @@ class ImageEncoder(nn.Module):
         self.head = nn.Sequential(*head, nn.Linear(widths[-1], outputs))
         if cfg.points:
             self.fine, self.coarse = (nn.Conv2d(cfg.channels[k], HEAT, 1) for k in (1, 2))
+            self.refine = nn.Sequential(*(_Block(HEAT) for _ in range(cfg.refine)))
             self.heat = nn.Conv2d(HEAT, cfg.points, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class ImageEncoder(nn.Module):
         if not self.points:
             return self.head(features), features[:, None, :2][:, :0]  # no landmarks
         wide = F.interpolate(self.coarse(levels[2]), scale_factor=2.0, mode="nearest")
-        spots = _centres(4.0 * self.heat(F.relu(self.fine(levels[1]) + wide)).float())
+        spots = _centres(4.0 * self.heat(self.refine(F.relu(self.fine(levels[1]) + wide))).float())
         return self.head(torch.cat([features.float(), 4.0 * spots.flatten(1)], 1)), spots
 
 

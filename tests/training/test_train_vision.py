@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from safetensors import safe_open  # noqa: E402
 
 from media2face.data.face_pictures import head_rotation  # noqa: E402
 from media2face.data.rig import PARTS, ICTRig  # noqa: E402
@@ -19,7 +20,7 @@ from media2face.runtime.face_crop import cut as cut_one  # noqa: E402
 from media2face.runtime.sessions import load_model  # noqa: E402
 from media2face.training import train_locator, train_vision, vision_faces  # noqa: E402
 from media2face.training.train_vision import train, warm_start  # noqa: E402
-from media2face.training.vision_batches import WIDE, Batches, cut  # noqa: E402
+from media2face.training.vision_batches import WIDE, Batches, about_x, cut  # noqa: E402
 
 TINY = EncoderConfig(32, (4, 8, 8), (0, 1, 0), (16, 16), 68)
 
@@ -54,6 +55,36 @@ def test_labels_move_with_the_crop(folder):
     assert seen["place"].abs().max() > 0.05
     tilt = torch.atan2(seen["rotation"][:, 2, 1], seen["rotation"][:, 2, 2])
     assert tilt.abs().max() > 0.05 and torch.allclose(torch.linalg.det(seen["rotation"]), torch.ones(24), atol=1e-5)
+
+
+class _SeesTheDot(torch.nn.Module):
+    """Stands for E_pose: the brightest pixel is the face's middle, and each crop shows a head that leans."""
+
+    size = 64
+
+    def __init__(self, lean):
+        super().__init__()
+        self.lean = lean
+
+    def forward(self, crops):
+        flat = crops.mean(1).flatten(1)
+        peak = torch.stack([flat.argmax(1) % self.size, flat.argmax(1) // self.size], 1)
+        columns = about_x(torch.full((len(crops),), -self.lean))[:, :, :2].transpose(1, 2).flatten(1)
+        return torch.cat([columns, (peak + 0.5) / self.size - 0.5, torch.zeros(len(crops), 2)], 1)
+
+
+@pytest.mark.parametrize(("lean", "turned"), [(0.02, 0.0), (0.3, 0.6)])
+def test_squares_are_those_that_the_pose_finds(folder, lean, turned, monkeypatch):
+    """What leans is turned upright; the stand-in sees it lean again, so it is turned twice."""
+    batches = Batches(folder)
+    images, labels = batches.draw(16, 8)
+    strayed = labels["centre"] + 5.0, 1.1 * labels["side"], torch.zeros(24)
+    monkeypatch.setattr(batches, "stray", lambda *_: strayed)
+    monkeypatch.setattr(batches, "look", lambda crops: crops)
+    centre, side, turn = batches.found(_SeesTheDot(lean), images, labels)
+    assert (centre - labels["centre"]).abs().max() < 3.0
+    assert torch.allclose(side, strayed[1])  # it says nothing of the size
+    assert torch.allclose(turn, torch.full((24,), turned), atol=1e-5)
 
 
 def test_half_of_a_batch_is_seen_in_a_mirror(folder):
@@ -98,6 +129,11 @@ def test_pictures_stay_pictures(folder):
     assert away.amax((1, 2, 3)).float().mean() < crops.amax((1, 2, 3)).float().mean()
 
 
+def _averages(run):
+    with safe_open(str(run / "last.safetensors"), "pt") as file:
+        return {k[8:]: file.get_tensor(k) for k in file.keys() if k.startswith("average.")}  # noqa: SIM118
+
+
 def test_a_run_stops_goes_on_and_warms_another(folder, shared_data, tmp_path, monkeypatch):
     monkeypatch.setattr(vision_faces, "IDENTITIES", 1)
     monkeypatch.setattr(vision_faces, "_SKIN_FRAMES", 2)
@@ -118,6 +154,10 @@ def test_a_run_stops_goes_on_and_warms_another(folder, shared_data, tmp_path, mo
     assert second["step"] > first["step"] > 0
     assert {"mm", "neutral_mm", "degrees", "grid_gap_r", "face_right"} <= set(second)
     assert all(np.isfinite(v) for k, v in second.items() if k not in ("config", "grid_gap_r"))
+    train(cfg, folder, shared_data, tmp_path, 0.03, out, pose=False)
+    before, after = _averages(out), _averages(tmp_path)
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("pose."))
+    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("expression."))
     other = Vision(cfg)
     assert warm_start(other, out) == len(other.state_dict())
 
