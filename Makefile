@@ -5,8 +5,7 @@ PYTHON ?= python3
 PROVIDER ?= cpu
 TESTS ?=
 JOBS ?= 2
-# The longest file is begun with; tests that keep time with real nodes have the machine to themselves.
-LONGEST = tests/test_packaging.py
+# Tests that keep time with real nodes have the machine to themselves.
 LIVE = tests/nodes tests/launch tests/cli/test_robot_command.py
 # The bootstrapper of the ROS wheels must not leak from one environment's Python into another's.
 CLEAN_ENV = env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH
@@ -24,8 +23,7 @@ test: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
 ifeq ($(TESTS),)
 	status=0; \
-	  OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder $(LONGEST) tests $(LIVE:%=--ignore=%) \
-	    || status=$$?; \
+	  OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder $(LIVE:%=--ignore=%) || status=$$?; \
 	  $(PYTEST) $(LIVE) || status=$$?; \
 	  exit $$status
 else

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """The longest file first, so that those who run side by side end together."""
+    items.sort(key=lambda item: item.path.name != "test_packaging.py")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of rig, video and validation speech; skips where it is absent."""

@@ -74,7 +74,7 @@ class VisionConfig:
 
     @classmethod
     def edge(cls) -> VisionConfig:
-        """2.9 M parameters; both encoders in a few milliseconds on one CPU core."""
+        """3.0 M parameters; both encoders in a few milliseconds on one CPU core."""
         return cls(
             expression=EncoderConfig(96, (24, 48, 96, 160), (0, 2, 1, 1), (192, 192), 68, 2),
             pose=EncoderConfig(64, (16, 32, 64, 128), (0, 0, 1, 1), (128, 96), 68),

@@ -54,6 +54,7 @@ def serving():
 @pytest.fixture
 def context():
     made = zmq.Context()
+    made.linger = 0  # of its sockets, also of those that nobody closes: what was not sent keeps none of them open
     yield made
     made.destroy(linger=0)
 

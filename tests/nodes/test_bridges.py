@@ -37,6 +37,7 @@ def udp():
 @pytest.fixture
 def context():
     made = zmq.Context()
+    made.linger = 0  # of its sockets, also of those that nobody closes: what was not sent keeps none of them open
     yield made
     made.destroy(linger=0)
 
