@@ -5,6 +5,7 @@ PYTHON ?= python3
 PROVIDER ?= cpu
 TESTS ?=
 JOBS ?= 2
+PYTEST = .venv-dev/bin/python -m pytest
 # Tests that keep time with real nodes have the machine to themselves.
 LIVE = tests/nodes tests/launch tests/cli/test_robot_command.py
 # The bootstrapper of the ROS wheels must not leak from one environment's Python into another's.
@@ -16,8 +17,6 @@ PACKAGING = setup.py pyproject.toml package.xml media2face/__init__.py
 
 avatar: .venv/.ready
 	@.venv/bin/media2face avatar $(ARGS)
-
-PYTEST = .venv-dev/bin/python -m pytest
 
 test: .venv-dev/.ready
 	.venv-dev/bin/ruff check .

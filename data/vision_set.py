@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import as_completed
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..runtime.rig_asset import RigAsset
 from .expressions import ExpressionSampler
 from .extraction.pipeline import hash_split
 from .extraction.video import Video
+from .extraction.workers import LocalWorkers
 from .face_asset import identity_neutral
 from .face_pictures import MARGIN, Studio, View, backdrop
 from .fit import Talker
@@ -162,17 +163,13 @@ class PictureSet:
         return np.flatnonzero(self.labels["done"])
 
 
-_source: SyntheticPictures
-"""The one source of a rendering process."""
+@lru_cache(maxsize=1)
+def _source(data: Path, split: str) -> SyntheticPictures:
+    return SyntheticPictures(data, split)
 
 
-def _open_source(data: Path, split: str) -> None:
-    global _source
-    _source = SyntheticPictures(data, split)
-
-
-def _render(row: int) -> tuple[int, np.ndarray, np.ndarray]:
-    return row, *_source.pictures(row)
+def _render(data: Path, folder: Path, split: str, row: int, block: int) -> None:
+    PictureSet(folder, split, block).write(row * block, *_source(data, split).pictures(row))
 
 
 def build_synthetic(data: Path, folder: Path, split: str, identities: int, jobs: int = 1) -> None:
@@ -183,10 +180,14 @@ def build_synthetic(data: Path, folder: Path, split: str, identities: int, jobs:
     todo = [r for r in range(rows) if not out.labels["done"][r * block : (r + 1) * block].all()]
     if not todo:
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _open_source, (data, split)) as pool:
-        bar = tqdm(pool.map(_render, todo), desc=split, unit="identity", initial=rows - len(todo), total=rows)
-        for row, images, labels in bar:
-            out.write(row * block, images, labels)
+    workers = LocalWorkers(min(jobs, len(todo)))
+    try:
+        futures = [workers.submit(_render, data, folder, split, row, block) for row in todo]
+        bar = tqdm(as_completed(futures), desc=split, unit="identity", initial=rows - len(todo), total=rows)
+        for future in bar:
+            future.result()
+    finally:
+        workers.close()
 
 
 def build_grid(data: Path, tracks: Path, folder: Path, split: str, clips: int | None = None) -> None:

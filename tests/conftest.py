@@ -22,6 +22,16 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def context():
+    """A ZeroMQ context that ends with the test, whatever its sockets had still to send."""
+    zmq = pytest.importorskip("zmq")
+    made = zmq.Context()
+    made.linger = 0  # also of sockets that nobody closes
+    yield made
+    made.destroy(linger=0)
+
+
 @pytest.fixture(scope="module")
 def shared(shared_data):
     """What every row of the motion table reads: encoders, decoder and measured points; skips without weights."""

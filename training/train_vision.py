@@ -30,7 +30,7 @@ from media2face.models.vision.networks import Vision, rotation_of
 from media2face.onnx_export.shipped import shipped_picture_network
 from media2face.training import checkpoint
 from media2face.training.muon import Muon
-from media2face.training.vision_batches import TIGHT, WIDE, Batches
+from media2face.training.vision_batches import WIDE, Batches
 from media2face.training.vision_faces import FrozenFace
 
 CHECKPOINT_S = 240.0
@@ -52,13 +52,15 @@ def losses(
     parts, z, weights = expression_losses(model, batches, face, images, labels)
     if pose or rendered:
         wide, seen = batches.crop(images, labels, cfg.pose.size, WIDE)
-        with torch.set_grad_enabled(pose):
-            found, turned, placed = pose_step(model, batches, face, images, labels, wide, seen)
         if pose:
-            parts["points"] = parts.get("points", 0.0) + placed.pop("points", 0.0)
-            parts |= placed
+            found, more = pose_step(model, batches, face, images, labels, wide, seen)
+            parts |= {name: parts[name] + loss if name in parts else loss for name, loss in more.items()}
+        else:
+            with torch.no_grad():
+                found = model.pose(batches.look(wide))
         if rendered:
-            parts |= face.compare(z, weights, turned, found[:, 6:9], wide, seen, labels, rendered)
+            turned, place = rotation_of(found[:, :6]), found[:, 6:9]
+            parts |= face.compare(z, weights, turned, place, wide, seen, labels, rendered)
     total = sum(getattr(cfg, f"weight_{k}") * v for k, v in parts.items())
     return total, {k: v.item() for k, v in parts.items()}
 
@@ -67,9 +69,7 @@ def expression_losses(
     model: Vision, batches: Batches, face: FrozenFace, images: Tensor, labels: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """What E_exp makes of a batch: losses, codes (B, 64) and weights (B, 52)."""
-    learns = model.pose.training
-    squares = batches.found(model.pose.eval(), images, labels)
-    model.pose.train(learns)
+    squares = batches.found(model.pose, images, labels)
     close, placed = batches.crop_at(images, labels, model.cfg.expression.size, *squares)
     with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
         z, near = model.expression.with_points(batches.look(close).to(memory_format=torch.channels_last))
@@ -90,8 +90,8 @@ def expression_losses(
 def pose_step(
     model: Vision, batches: Batches, face: FrozenFace, images: Tensor, labels: dict[str, Tensor], wide: Tensor,
     seen: dict[str, Tensor],
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:  # fmt: skip
-    """What E_pose makes of a batch's crops and of some without a face: outputs, rotations (B', 3, 3) and losses."""
+) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+    """What E_pose makes of a batch's crops and of some without a face: outputs (B', 10) and losses."""
     size = model.cfg.pose.size
     empty = max(1, round(EMPTY * len(images)))
     pick = torch.randperm(len(images), generator=batches.generator)[:empty]
@@ -103,17 +103,16 @@ def pose_step(
         pictures = batches.look(torch.cat([wide, nothing])).to(memory_format=torch.channels_last)
         found, far = model.pose.with_points(pictures)
     found = found.float()
-    turned = rotation_of(found[:, :6])
     true = {
         "rotation": torch.cat([seen["rotation"], torch.eye(3).expand(empty, 3, 3)]),
         "place": torch.cat([seen["place"], torch.zeros(empty, 3)]),
         "face": torch.cat([labels["face"], torch.zeros(empty)]),
     }
-    parts = pose_losses(found, turned, true)
+    parts = pose_losses(found, rotation_of(found[:, :6]), true)
     if model.cfg.pose.points:
         known = (labels["face"] == 1).float() * (labels["identity"] >= 0)
         parts["points"] = point_loss(far[: len(images)], face.marks(labels, seen), known)
-    return found, turned, parts
+    return found, parts
 
 
 @torch.no_grad()
@@ -160,9 +159,11 @@ def warm_start(model: Vision, run: Path) -> int:
 def start_from_shipped(model: Vision, batches: Batches, pictures: int = 256) -> None:
     """Take over E_exp and E_pose as they ship."""
     images, labels = batches.draw(pictures, 0)
-    for name, jitter in (("expression", TIGHT), ("pose", WIDE)):
-        crops, _ = batches.crop(images, labels, getattr(model.cfg, name).size, jitter)
-        shipped_picture_network(f"vision_{name}", getattr(model, name), batches.look(crops))
+    wide, _ = batches.crop(images, labels, model.cfg.pose.size, WIDE)
+    shipped_picture_network("vision_pose", model.pose, batches.look(wide))
+    squares = batches.found(model.pose, images, labels)
+    close, _ = batches.crop_at(images, labels, model.cfg.expression.size, *squares)
+    shipped_picture_network("vision_expression", model.expression, batches.look(close))
 
 
 def train(

@@ -31,10 +31,8 @@ class Jitter:
         return self.shift * shift, self.zoom * zoom[:, 0], self.turn * turn[:, 0]
 
 
-TIGHT, WIDE = Jitter(0.018, 0.03, 0.04), Jitter(0.07, 0.12, 0.12)
-"""For E_exp, which sees crops that E_pose has placed, and for E_pose, which must place them."""
-
-
+WIDE = Jitter(0.07, 0.12, 0.12)
+"""Of the crops that E_pose learns to place."""
 CHANGED = 0.6
 """Share of the pictures whose look is changed."""
 _ACROSS = torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, 1.0]])
@@ -122,11 +120,13 @@ class Batches:
 
     @torch.no_grad()
     def found(self, pose: nn.Module, images: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Squares as :meth:`stray` gives them, where E_pose (in its evaluation mode) finds them in two looks, upright.
+        """Squares as :meth:`stray` gives them, where E_pose finds them in two looks, upright.
 
         They are what E_exp is shown at run time: E_pose takes an open mouth for a larger face, as the truth does not.
         """
         centre, side, turn = self.stray(labels, WIDE)
+        learns = pose.training
+        pose.eval()
         for _ in range(2):
             crops, _ = self.crop_at(images, labels, pose.size, centre, side, turn)
             made = pose(self.look(crops))
@@ -137,6 +137,7 @@ class Batches:
             turned = about_x(-turn) @ rotation_of(made[:, :6])
             lean = -torch.atan2(turned[:, 2, 1] - turned[:, 1, 2], turned[:, 1, 1] + turned[:, 2, 2])
             turn = torch.where(lean.abs() > SEES_ROLL, lean, 0.0)
+        pose.train(learns)
         return centre, side, turn
 
     def without_face(self, images: Tensor, labels: dict[str, Tensor], size: int) -> Tensor:

@@ -24,14 +24,6 @@ def frame(k: int = 0) -> FaceFrame:
     return FaceFrame("hello", k, 2, 1_700_000_000_000_000_001, weights, np.array([0, 0, 0.6, 0.8]), np.full(3, 0.25))
 
 
-@pytest.fixture
-def context():
-    made = zmq.Context()
-    made.linger = 0  # of its sockets, also of those that nobody closes: what was not sent keeps none of them open
-    yield made
-    made.destroy(linger=0)
-
-
 def subscriber(context: zmq.Context, endpoint: str, topic: str = "avatar/face", keys=None, **options) -> zmq.Socket:
     """A SUB socket; ``keys`` is (own public, own secret, the server's public)."""
     socket = context.socket(zmq.SUB)

@@ -52,14 +52,6 @@ def serving():
 
 
 @pytest.fixture
-def context():
-    made = zmq.Context()
-    made.linger = 0  # of its sockets, also of those that nobody closes: what was not sent keeps none of them open
-    yield made
-    made.destroy(linger=0)
-
-
-@pytest.fixture
 def client(context, serving):
     made = context.socket(zmq.REQ)
     made.connect(serving.server.endpoint)

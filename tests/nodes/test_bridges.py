@@ -34,14 +34,6 @@ def udp():
         yield made
 
 
-@pytest.fixture
-def context():
-    made = zmq.Context()
-    made.linger = 0  # of its sockets, also of those that nobody closes: what was not sent keeps none of them open
-    yield made
-    made.destroy(linger=0)
-
-
 def stamp(message, when: int):
     message.header.stamp.sec, message.header.stamp.nanosec = when // NS, when % NS
     return message

@@ -158,6 +158,9 @@ def test_a_run_stops_goes_on_and_warms_another(folder, shared_data, tmp_path, mo
     before, after = _averages(out), _averages(tmp_path)
     assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("pose."))
     assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("expression."))
+    bare = replace(cfg, expression=replace(TINY, points=0), pose=replace(TINY, points=0))
+    total, parts = train_vision.losses(Vision(bare), Batches(folder), made[0], bare, 2)
+    assert total.isfinite() and "rotation" in parts and "points" not in parts
     other = Vision(cfg)
     assert warm_start(other, out) == len(other.state_dict())
 
