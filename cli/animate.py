@@ -129,7 +129,7 @@ def _config(options: argparse.Namespace, record: dict):
 
     given = {name: getattr(options, name) for name in ("steps", *TUNED)}
     given = {name: value for name, value in given.items() if value is not None}
-    return QualityConfig(**given) if options.quality else SamplerConfig.of(record, **given)
+    return QualityConfig(**given) if options.quality else SamplerConfig.of(record, whole=True, **given)
 
 
 def _durations(options: argparse.Namespace) -> list[float | None]:

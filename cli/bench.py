@@ -32,12 +32,13 @@ def run(options: argparse.Namespace) -> int:
     from media2face.runtime.sampler import SamplerConfig
 
     speech = options.audio or demo_speech()
-    config = SamplerConfig() if options.steps is None else SamplerConfig(steps=options.steps)
     figures: dict = describe()
     if options.only != "live":
-        models = EngineModels.load(providers=options.provider, config=config)
-        figures |= {"provider": models.sampler.model.provider, "dtype": "float32", "threads": 1, "steps": config.steps}
-        figures |= bench_offline(models, speech) | bench_decode(models) | bench_stages(models)
+        models = EngineModels.load(providers=options.provider)
+        sampler, steps = models.sampler, {} if options.steps is None else {"steps": options.steps}
+        live, whole = (SamplerConfig.of(sampler.model.meta, whole=w, **steps) for w in (False, True))
+        figures |= {"provider": sampler.model.provider, "dtype": "float32", "threads": 1, "steps": live.steps}
+        figures |= bench_offline(models, speech, whole) | bench_decode(models) | bench_stages(models, live)
         del models
     if options.only != "offline":
         from media2face.evaluation.live_bench import bench_live

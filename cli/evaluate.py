@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   media2face evaluate motion --speech SPEECH --baselines BASELINES --keep rows --takes 20
   media2face evaluate lips --data ../shared/data
   media2face evaluate lips --style "a cheerful host" --json lips.json
+  media2face evaluate lips --setting quality --limit 20
   media2face evaluate gnpfa --json gnpfa.json --pictures pictures"""
 
 
@@ -25,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the study data")
     parser.add_argument("--style", help="lips: speak in this style (default: neutral)")
+    parser.add_argument(
+        "--setting", choices=("live", "whole", "quality"), default="live",
+        help="lips: as in a stream (default), as in a file, or by overlapped denoising (animate --quality)",
+    )  # fmt: skip
+    parser.add_argument("--model", help="lips: student (default) or denoiser (default with --setting quality)")
     parser.add_argument("--temperature", type=float, help="lips: of the sampler (default: the shipped setting)")
     parser.add_argument("--steps", type=int, help="lips: DDIM steps a hop (default: the shipped setting)")
     parser.add_argument("--limit", type=int, help="only so many recordings, people, or takes of each kind")
@@ -76,7 +82,9 @@ def _motion(options: argparse.Namespace) -> dict:
 
 def _lips(options: argparse.Namespace) -> dict:
     from media2face.evaluation.lip_table import lip_table, markdown
+    from media2face.runtime.engine import EngineModels
     from media2face.runtime.errors import InputError
+    from media2face.runtime.overlapped import QualityConfig
     from media2face.runtime.sampler import SamplerConfig
 
     if not (options.data / "emodb_validation").is_dir():
@@ -85,8 +93,12 @@ def _lips(options: argparse.Namespace) -> dict:
             "Database of Emotional Speech with phone times; name its parent with --data"
         )
     asked = {"temperature": options.temperature, "steps": options.steps}
-    config = SamplerConfig(**{k: v for k, v in asked.items() if v is not None})
-    table = lip_table(options.data, config=config, style=options.style, limit=options.limit)
+    given = {k: v for k, v in asked.items() if v is not None}
+    quality = options.setting == "quality"
+    models = EngineModels.load(model=options.model or ("denoiser" if quality else "student"))
+    meta = models.sampler.model.meta
+    config = QualityConfig(**given) if quality else SamplerConfig.of(meta, whole=options.setting == "whole", **given)
+    table = lip_table(options.data, models, config, options.style, options.limit)
     print(markdown(table))
     return {name: report.as_dict() for name, report in table.items()}
 

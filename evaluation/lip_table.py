@@ -37,19 +37,17 @@ def rule_mouth(speech: LabelledSpeech, samples: np.ndarray) -> np.ndarray:
 
 
 def lip_table(
-    data: Path, models: EngineModels | None = None, config: SamplerConfig | None = None, style: str | None = None,
-    limit: int | None = None,
-) -> dict[str, LipReport]:  # fmt: skip
-    """Score the shipped models and both reference mouths on ``data/emodb_validation``.
+    data: Path, models: EngineModels, config: SamplerConfig, style: str | None = None, limit: int | None = None
+) -> dict[str, LipReport]:
+    """Score ``models`` and both reference mouths on ``data/emodb_validation``.
 
     Args:
         data: folder of the study data.
-        models: loaded networks (default: the shipped ones).
-        config: sampling settings (default: the shipped live setting).
+        models: loaded networks.
+        config: sampling settings.
         style: words; None is neutral.
         limit: only so many recordings.
     """
-    models = models or EngineModels.load(config=config)
     rig = lip_rig(data)
     rows: dict[str, list] = {"jaw follows energy": [], "media2face": [], "rules on true phones (synthetic)": []}
     for speech in tqdm(emodb_utterances(data / "emodb_validation")[:limit], unit="clip", desc="lips"):

@@ -110,6 +110,8 @@ class MotionEvaluation:
         def add(name: str, row: Sampled, extra: str = "") -> None:
             rows.append((RowSpec.of(name, row, 1, extra), groups))
 
+        if full.sampler.whole_config != full.sampler.config:
+            add(report.WHOLE, Sampled(shared, config=full.sampler.whole_config))
         if full.sampler.model.name != DENOISER:
             add(f"denoiser, {plain.steps} steps", teacher)
         for name, guidance in ((report.UNGUIDED, NO_GUIDANCE), (report.GUIDED, PAPER_GUIDANCE)):

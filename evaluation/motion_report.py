@@ -10,6 +10,7 @@ from media2face.evaluation.motion_metrics import bootstrap
 from media2face.evaluation.motion_table import KINDS, LIP_FIGURES, best_column, column
 
 FULL, REGRESSOR, SHUFFLED = "full model, as shipped", "regressor", "shuffled speech"
+WHOLE = "full model, whole files"
 GUIDED, UNGUIDED = "guidance of the paper", "without guidance"
 BASELINE_NAMES = {
     "full": "full model, equal minutes", "regressor": "regressor", "weights": "without GNPFA (52 weights)",

@@ -148,7 +148,8 @@ def available(folder: Path | None, shared: Shared) -> dict[str, Sampled]:
     for path in sorted(folder.glob("*.onnx")) if folder else ():
         row = Sampled(shared, path.stem, folder)
         if row.sampler.model.meta.get("objective") == "regression":
-            still = {"temperature": 0.0, "mouth_temperature": 0.0, "eye_temperature": 0.0}
+            still = {"temperature": 0.0, "mouth_temperature": 0.0, "eye_temperature": 0.0,
+                     "head_temperature": 0.0}  # fmt: skip
             row.sampler.config = replace(row.sampler.config, steps=1, **still)
         rows[path.stem] = row
     return rows

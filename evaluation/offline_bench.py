@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from media2face.runtime.engine import EngineModels
+from media2face.runtime.motion import SamplerConfig
 from media2face.runtime.offline import animate
 
 
@@ -17,12 +18,12 @@ def percentiles(values: np.ndarray | list[float]) -> dict[str, float]:
     return {"p50": round(p50, 2), "p95": round(p95, 2), "p99": round(p99, 2)}
 
 
-def bench_offline(models: EngineModels, speech: Path, runs: int = 3) -> dict[str, float]:
+def bench_offline(models: EngineModels, speech: Path, config: SamplerConfig, runs: int = 3) -> dict[str, float]:
     """Speech file to 52 weights and head pose, every stage included; the median of ``runs`` after one warm-up."""
     frames, seconds = 0, []
     for run in range(runs + 1):
         began = time.perf_counter()
-        frames = len(animate(speech, models=models).weights)
+        frames = len(animate(speech, models=models, config=config).weights)
         if run:
             seconds.append(time.perf_counter() - began)
     return {"offline_fps": round(frames / float(np.median(seconds)), 1), "offline_frames": frames}
@@ -44,10 +45,10 @@ def bench_decode(models: EngineModels, batch: int = 64, seconds: float = 3.0) ->
     return {"decode_fps": round(batch / float(np.median(rounds)), 1), "decode_batch": batch}
 
 
-def bench_stages(models: EngineModels, repeats: int = 30) -> dict[str, float]:
-    """Milliseconds of each stage for one hop of two frames (67 ms of speech), median after warm-up."""
+def bench_stages(models: EngineModels, config: SamplerConfig, repeats: int = 30) -> dict[str, float]:
+    """Milliseconds of each stage for two frames (67 ms of speech), median after warm-up."""
     rng = np.random.default_rng(0)
-    speech, sampler = models.speech.stream(), models.sampler.stream(0)
+    speech, sampler = models.speech.stream(), models.sampler.stream(0, config)
     noise = (0.05 * rng.standard_normal(16_000 * 2)).astype(np.float32)
     times: dict[str, list[float]] = {"speech_ms": [], "sampler_ms": [], "decoder_ms": []}
     for i in range(repeats + 10):

@@ -14,7 +14,7 @@ from .changes import StyleChange
 from .clock import FPS
 from .errors import ModelError
 from .feature_stream import FeatureEncoder
-from .motion import MotionFrame, SamplerConfig
+from .motion import RANGES, TUNED, MotionFrame, SamplerConfig
 from .presentation import NS, frame_offset
 from .sampler import MotionSampler, SamplerStream
 from .sources import idle_id
@@ -91,10 +91,11 @@ class IdleMotion:
         self.utterance = idle_id()
         self.start = start
         self._silence = np.asarray(silence, np.float32)
-        # one eye temperature for both networks: what the denoiser's lids need is as much more than the student's
-        self._eyes = sampler.config.eye_temperature / SamplerConfig().eye_temperature
-        settings = replace(config, hop=HOP, lookahead=0, steps=sampler.config.steps)
-        settings = replace(settings, eye_temperature=min(self._eyes * config.eye_temperature, 4.0))
+        # one temperature for both networks: what the denoiser needs is as much more than the student's
+        live, own = SamplerConfig(), sampler.config
+        self._more = {k: getattr(own, k) / getattr(live, k) for k in TUNED if k.endswith("temperature")}
+        warmer = self._warmer({k: getattr(config, k) for k in self._more})
+        settings = replace(config, hop=HOP, lookahead=0, steps=own.steps, noise_span=own.noise_span, **warmer)
         # another noise each time: two pauses do not look alike
         self.stream: SamplerStream = sampler.stream(seed + start // NS, settings)
         self.stream.grid = 1  # what is on its way out already is not taken back for the sake of whole hops
@@ -114,9 +115,10 @@ class IdleMotion:
 
     def adjust(self, **settings: float) -> None:
         """See :meth:`.SamplerStream.adjust`."""
-        if "eye_temperature" in settings:
-            settings["eye_temperature"] = min(self._eyes * settings["eye_temperature"], 4.0)
-        self.stream.adjust(**settings)
+        self.stream.adjust(**self._warmer(settings))
+
+    def _warmer(self, settings: dict[str, float]) -> dict[str, float]:
+        return {k: min(self._more.get(k, 1.0) * v, RANGES.get(k, (0, v))[1]) for k, v in settings.items()}
 
     def step(self) -> list[MotionFrame]:
         """The next :data:`HOP` frames."""

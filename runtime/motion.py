@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from .errors import ConfigError
 
 RANGES: dict[str, tuple[float, float]] = {
-    "hop": (1, 30), "lookahead": (0, 30), "past": (4, 100), "reach": (0, 60), "steps": (1, 500),
+    "hop": (1, 30), "lookahead": (0, 30), "past": (4, 100), "reach": (0, 60), "steps": (1, 500), "noise_span": (1, 31),
     "temperature": (0.0, 2.0), "mouth_temperature": (0.0, 2.0), "eye_temperature": (0.0, 4.0),
+    "head_temperature": (0.0, 2.0),
     "guidance_style": (-5.0, 10.0), "guidance_audio": (-5.0, 10.0),
 }  # fmt: skip
 """What each setting of :class:`SamplerConfig` may be."""
@@ -19,6 +19,7 @@ TUNED = {
     "temperature": "scale of the noise; 0 is the most likely motion",
     "mouth_temperature": "the same along the directions that move jaw and mouth",
     "eye_temperature": "the same along those of lids and gaze",
+    "head_temperature": "the same of the head's pose",
     "guidance_style": "s_P of equation 9: how strongly the style acts",
     "guidance_audio": "s_A of equation 9: how strongly speech acts beyond a motion of no speech",
 }
@@ -47,9 +48,11 @@ class SamplerConfig:
 
     # sampling
     steps: int = 1  # DDIM steps a hop: what the student needs
-    temperature: float = 1.0  # scale of the initial noise; 0 gives the most likely motion, which hardly blinks
+    noise_span: int = 7  # frames over which the face's initial noise is smoothed, lids and gaze apart: brows calm down
+    temperature: float = 0.6  # scale of that noise; 0 gives the most likely motion
     mouth_temperature: float = 0.2  # along the directions that move jaw and mouth: speech is no matter of chance
     eye_temperature: float = 1.5  # along those of lids and gaze: blinks are rare, and few steps would lose them
+    head_temperature: float = 0.5  # of the head's pose; noise pushes the student's, see ``noise.pushes``
     guidance_style: float = 1.0  # s_P of equation 9
     guidance_audio: float = 0.0  # s_A of equation 9; s_A + s_P = 1 spares the branch without conditions
 
@@ -60,27 +63,21 @@ class SamplerConfig:
                 raise ConfigError(f"{name} must lie within {low} and {high}, got {value}")
 
     @classmethod
-    def of(cls, record: dict, **settings: float) -> SamplerConfig:
+    def of(cls, record: dict, whole: bool = False, **settings: float) -> SamplerConfig:
         """The shipped setting for a model by its record, changed by ``settings``; the denoiser itself needs more steps.
+
+        Args:
+            record: of the model's file.
+            whole: for a whole file, where nothing waits for the next frame: the student samples three frames a pass.
+            settings: fields that are not the shipped ones.
 
         Raises:
             ConfigError: if a value is out of its range.
         """
-        denoiser = {"hop": 2, "lookahead": 2, "steps": 4, "eye_temperature": 1.8}
-        return cls(**{**({} if "student" in record else denoiser), **settings})
-
-    def tempered(self, white, axes: Mapping, latent_dim: int):
-        """White noise (..., D) with each region's temperature, numpy or torch alike.
-
-        Args:
-            white: standard normal; its first ``latent_dim`` entries are the latent.
-            axes: ``mouth`` and ``eyes``, orthonormal directions (r, latent_dim) that have a temperature of their own.
-        """
-        noise = self.temperature * white
-        z = white[..., :latent_dim]
-        for region, own in (("mouth", self.mouth_temperature), ("eyes", self.eye_temperature)):
-            noise[..., :latent_dim] += (own - self.temperature) * (z @ axes[region].T @ axes[region])
-        return noise
+        denoiser = {"hop": 2, "lookahead": 2, "steps": 4, "noise_span": 1, "temperature": 1.0, "eye_temperature": 1.8,
+                    "head_temperature": 1.0}  # fmt: skip
+        student = {"hop": 3} if whole else {}
+        return cls(**{**(student if "student" in record else denoiser), **settings})
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def animate(
         speech, style, strength, keyframes: see :class:`Clip`.
         seed: another seed, another motion that fits.
         models: loaded networks (default: the shipped ones).
-        config: sampling settings; a :class:`.QualityConfig` asks for overlapped denoising instead of streaming.
+        config: sampling settings (default: those of whole files; with the live ones, the motion is what a stream
+            gives); a :class:`.QualityConfig` asks for overlapped denoising instead of streaming.
         progress: called with the seconds of speech animated so far.
 
     Raises:
@@ -93,6 +94,7 @@ def animate_clips(
     if not clips:
         raise AudioError("there is no speech to animate")
     models = models or EngineModels.load(config=config)
+    config = config or models.sampler.whole_config
     prompts = [clip.prompts() for clip in clips]
     for i in range(1, len(clips)):
         prompts[i] = _eased_in(prompts[i], prompts[i - 1])

@@ -34,6 +34,9 @@ class QualityConfig(SamplerConfig):
     overlap: int = 32  # frames that two windows share: one second to agree in
     batch: int = 8  # windows in one pass of the network: 8 x 96 frames x 3 branches take about 100 MB
     steps: int = 25
+    noise_span: int = 1
+    temperature: float = 1.0
+    head_temperature: float = 1.0
     past: int = 16  # frames before the first, held fixed: rest, or the end of the clip before
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from .errors import InputError
 from .guidance import StyleShare, guided
 from .inpainting import Key, KeyTrack
 from .motion import MotionFrame, SamplerConfig
+from .noise import initial_noise, pushes
 from .restyle import Restyle
 from .schedulers import DDIMScheduler
 from .sessions import load_model, require
@@ -35,7 +36,7 @@ class MotionSampler:
     Args:
         weights_dir: folder of the weights (default: the shipped ones).
         providers: see :func:`media2face.runtime.sessions.load_model`.
-        config: sampling settings.
+        config: sampling settings (default: the shipped live ones, and for whole files those of ``whole_config``).
         speech_fingerprint, style_fingerprint: encoders that run beside this model; others than those it was trained
             with are refused.
 
@@ -61,6 +62,7 @@ class MotionSampler:
                 require(self.model, companion, fingerprint)
         meta = self.model.meta
         self.config = config or SamplerConfig.of(meta)
+        self.whole_config = config or SamplerConfig.of(meta, whole=True)
         self.latent_dim: int = meta["latent_dim"]
         self.audio_dim: int = meta["audio_dim"]
         self.style_dim: int = meta["style_dim"]
@@ -69,6 +71,7 @@ class MotionSampler:
         self.rest = ((np.array(meta["rest"], np.float32) - self.mean) / self.std).astype(np.float32)
         self.neutral_style = np.array(meta["neutral_style"], np.float32)
         self.train_steps: int = meta["train_steps"]
+        self.push = np.array(meta.get("student", {}).get("push", np.zeros(6)), np.float32)
         self.axes = {region: np.array(rows, np.float32) for region, rows in meta["axes"].items()}
 
     def stream(self, seed: int = 0, config: SamplerConfig | None = None) -> SamplerStream:
@@ -76,11 +79,8 @@ class MotionSampler:
         return SamplerStream(self, seed, config or self.config)
 
     def noise(self, seed: int, frames: np.ndarray, config: SamplerConfig) -> np.ndarray:
-        """Noise (T, D) of each frame, a function of seed and absolute frame alone, with each region's temperature."""
-        dim = len(self.rest)
-        rows = [np.random.Generator(np.random.Philox(key=[seed, int(k)])).standard_normal(dim) for k in frames]
-        white = np.stack(rows).astype(np.float32)
-        return config.tempered(white, self.axes, self.latent_dim)
+        """Noise (T, D) of frames (T,), see :func:`.initial_noise`."""
+        return initial_noise(seed, frames, len(self.rest), config, self.axes, self.latent_dim)
 
     def key(
         self, frame: int, latent: np.ndarray, rotvec: np.ndarray | None = None, translation: np.ndarray | None = None,
@@ -290,13 +290,16 @@ class SamplerStream:
         past = self._history[-config.past :]
         mask = self.keys.mask(unknown, past[-1], self._lift(unknown))
         x, clean = self.sampler.noise(self.seed, unknown, config), None
+        pushed = pushes(x, self.sampler.push)
         for t in self._scheduler.timesteps:
             times = np.full(len(unknown), t)
             if mask:
                 x, times = mask.enter(x, times, clean)
             window, times = np.concatenate([past, x]), np.concatenate([np.zeros(config.past, np.int64), times])
             made = guided(self.sampler.model, window[None], times[None], audio[None], [styles], config)[0]
-            clean = mask.pull(made[config.past :]) if mask else made[config.past :]
+            clean = made[config.past :]
+            clean[:, self.sampler.latent_dim :] += pushed
+            clean = mask.pull(clean) if mask else clean
             x = self._scheduler.step(clean, int(t), x)
         count = config.hop if self.total_frames is None else min(config.hop, self.total_frames - first)
         states = x[:count] - self._lift(unknown[:count])

@@ -16,8 +16,10 @@ recorded motion itself (in the mean, since noise says nothing of it), with the l
 
 So is the head. It has mass: recorded heads change their speed by little from frame to frame, a few-step teacher's by as
 much as the speed itself, since every window is sampled anew. The student learns the recorded head, which its network
-predicts as a departure from coasting on (``config.hold``), plus noise that pushes it: an acceleration as large as the
-part of the recorded one that four past frames do not predict.
+predicts as a departure from what the last two frames let expect (``config.hold``; a linear prediction fitted to the
+recorded heads, so that it swings and comes to rest as they do). Its error counts in units of what that linear
+prediction misses so many frames ahead: nods would be lost among millimetres otherwise. What speech does not explain is
+added by the sampler: noise that accelerates the head, in units of the recorded one's acceleration (``push``).
 """
 
 from __future__ import annotations
@@ -30,12 +32,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import huber_loss
 
 from media2face.evaluation.lips import lip_rig
 from media2face.models.media2face.losses import denoiser_loss, masked_mean
 from media2face.models.media2face.network import Denoiser
 from media2face.onnx_export.media2face import region_axes
 from media2face.runtime.motion import SamplerConfig
+from media2face.runtime.noise import tempered
 from media2face.runtime.schedulers import DDIMScheduler
 from media2face.training.denoiser_loop import LoopSettings, Worker, fit
 from media2face.training.lip_loss import LipReader
@@ -48,10 +52,11 @@ UNKNOWN = {2: 0.4, 3: 0.15, 4: 0.25, 6: 0.1, 16: 0.1}
 OWN = (0, 1, 2, 4, 8)
 """How many passes of ``OWN_FRAMES`` frames of the past are the student's own."""
 OWN_FRAMES = 4
-PUSH = 0.6
-"""Share of the recorded head's acceleration that is unforeseen: what linear prediction from four frames leaves."""
-LEAST_STEP = 0.01
-"""Standard deviations a frame: head motion below it is not fitted any closer."""
+LEAST_STEP = 0.002
+"""Standard deviations: the head is not fitted any closer."""
+LARGE = 3.0
+"""Error of the head, in those that linear prediction makes, from which on it counts linearly: nods are rare and large,
+and a recording may start far from rest."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,14 @@ class DistillSettings:
 
     # teacher
     steps: int = 4
-    guidance_style: float = 1.0  # s_P of equation 9, folded into the student ...
+    guidance_style: float = 1.5  # s_P of equation 9, as in section 5.1, folded into the student ...
     guidance_audio: float = 0.0  # ... and s_A
 
     # training
     uses: int = 8  # steps that each batch of the teacher's motion is trained on, spread over time
     first_step: float = 0.8  # share of the windows that start from pure noise
     drop_style: float = 0.15
-    weight_head: float = 1.0  # of the head's error over the way it makes, at its recorded speed, since the past
+    weight_head: float = 0.5  # of the head's squared error over that of linear prediction (``Denoiser.foresee``)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.uses < 1:
@@ -103,7 +108,7 @@ class Teacher:
         """Initial noise (B, n, D) with each region's temperature; one window in four has less of all."""
         config = self.network.config
         white = torch.from_numpy(rng.standard_normal((size, frames, config.state_dim), dtype=np.float32))
-        noise = self.sampling.tempered(white, self.axes, config.latent_dim)
+        noise = tempered(white, self.sampling, self.axes, config.latent_dim)
         less = torch.from_numpy(rng.uniform(0.0, 1.0, (size, 1, 1)).astype(np.float32))
         return torch.where(torch.from_numpy(rng.random((size, 1, 1)) < 0.25), less * noise, noise)
 
@@ -142,7 +147,7 @@ class Lesson:
     style: Tensor
     has_style: Tensor
     path: Tensor
-    """(steps + 1, B, n, D), see :meth:`Teacher.sample`; the head is the recorded one, pushed by the noise."""
+    """(steps + 1, B, n, D), see :meth:`Teacher.sample`; the head is the recorded one."""
 
 
 class Lessons:
@@ -151,8 +156,6 @@ class Lessons:
     def __init__(self, teacher: Teacher, windows: Windows, lips: LipReader, worker: Worker, keep: int) -> None:
         self.teacher, self.windows, self.lips, self.worker, self.keep = teacher, windows, lips, worker, keep
         self.latent_dim = teacher.network.config.latent_dim
-        acceleration = torch.from_numpy(windows.rates()[1]) / lips.state_std.cpu()
-        self.push = PUSH * acceleration[self.latent_dim :].to(worker.device)
         self.kept: list[Lesson] = []
         self.drawn = 0
 
@@ -186,14 +189,13 @@ class Lessons:
             past = torch.cat([past, made], dim=1)[:, -PAST:]
         clean, audio = clean[:, own:], audio[:, own:]
         path = self.teacher.sample(past, noises[-1], audio, style, has_style, self.worker)
-        self._push_head(path, clean[:, PAST:])
+        self._put_head(path, clean[:, PAST:])
         return Lesson(clean, past, audio, style, has_style, path)
 
-    def _push_head(self, path: Tensor, recorded: Tensor) -> None:
-        """Put the recorded head (B, n, D) into the path, moved by what its initial noise does to it."""
+    def _put_head(self, path: Tensor, recorded: Tensor) -> None:
+        """Put the recorded head (B, n, D) into the path, with the noise of each step."""
         z, scheduler = self.latent_dim, self.teacher.scheduler
-        noise = path[0][..., z:].clone()
-        head = recorded[..., z:] + (self.push * noise).cumsum(dim=1).cumsum(dim=1)
+        noise, head = path[0][..., z:].clone(), recorded[..., z:]
         for index, t in enumerate([*scheduler.timesteps, 0]):
             level = float(scheduler.alphas[int(t)])
             path[index][..., z:] = level**0.5 * head + (1 - level) ** 0.5 * noise
@@ -218,7 +220,9 @@ def distillation_losses(
     lessons = [Lessons(teacher, w, lips, worker, keep) for w, keep in zip(windows, (64, 1), strict=True)]
     axes = teacher.axes["mouth"].to(worker.device)
     z = config.latent_dim
-    speed = (torch.from_numpy(windows[0].rates()[0]).to(worker.device) / lips.state_std)[z:].clamp(min=LEAST_STEP)
+    scale = lips.state_mean.cpu().numpy(), lips.state_std.cpu().numpy()
+    way = torch.from_numpy(windows[0].head_errors(*scale, max(UNKNOWN))).float()
+    way = way.clamp(min=LEAST_STEP).to(worker.device)
 
     def losses(network: nn.Module, held_out: bool, rng: np.random.Generator, size: int) -> dict[str, Tensor]:
         lesson = (lessons[1].make if held_out else lessons[0].draw)(network, rng, size)
@@ -245,8 +249,8 @@ def distillation_losses(
         parts = denoiser_loss(config, target, predicted, noised)
         landmarks, closure = lips.errors(lesson.clean, predicted)
         parts["apart"] = masked_mean(apart**2, noised)
-        ahead = torch.arange(1 - PAST, count + 1, device=worker.device).clamp(min=1).view(1, -1, 1)
-        parts["head"] = masked_mean(((predicted - target)[..., z:] / (speed * ahead)) ** 2, noised)
+        heads = [x[:, PAST:, z:] / way[:count] for x in (predicted, target)]
+        parts["head"] = 2 * huber_loss(*heads, delta=LARGE)
         parts["lips"], parts["closure"] = masked_mean(landmarks, noised), masked_mean(closure, noised)
         for name, weight in (
             ("lips", config.weight_lips), ("closure", config.weight_closure), ("head", settings.weight_head)
@@ -275,9 +279,12 @@ def distil(
     teacher = Teacher(network.to(worker.device), axes, lesson, SamplerConfig.of(record))
     student = Denoiser(config)
     student.load_from(starting_point(start)[0] if start else network)
+    student.foresee(torch.from_numpy(windows[0].head_dynamics(mean.numpy(), std.numpy())))
     if worker.rank == 0:
         folded = {"guidance_style": lesson.guidance_style, "guidance_audio": lesson.guidance_audio}
-        about = {"teacher": record.get("fingerprint", taught_by.name), "teacher_steps": lesson.steps, **folded}
+        push = windows[0].rates()[1][config.latent_dim :] / std.numpy()[config.latent_dim :]
+        about = {"teacher": record.get("fingerprint", taught_by.name), "teacher_steps": lesson.steps, **folded,
+                 "push": push.tolist()}  # fmt: skip
         write_record(out, config, mean, std, settings, student=about)
     picture = validation_sheet(windows[1], lips, 1, PAST) if pictures else None
     losses = distillation_losses(teacher, windows, lips.to(worker.device), worker)

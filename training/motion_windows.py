@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from media2face.data.performance import NOISES
+from media2face.data.styles import CAPTION_INTENSITIES, level_of
 from media2face.models.media2face.config import DenoiserConfig
 
 SHARES = {"synthetic": 0.8, "grid": 0.12, "facegood": 0.08}
 PAST = 32
+SLOWEST = 0.995
+"""Share of a deviation of the head that is left after a frame, at most."""
+PLAIN, EMPHATIC = 0.8, 0.9
+"""Intensities of motion from which plain words ("happy") and emphatic ones ("very happy") are said of it. Below are
+"slightly" and the like; above the second, plain and emphatic words alike: who asks for happy wants to see it."""
+
+QUIET = 3.0
+"""How much likelier than others clips without speech are."""
+STRAY = 0.8
+"""How far a prompt's embedding is moved at most, in its own length: an emoji's picture lies at a cosine of 0.6 to 0.9
+from the texts of its style, and only texts are captions."""
+
+
+def caption_row(intensity: float, rng: np.random.Generator) -> int:
+    """A row of ``data.styles.CAPTION_INTENSITIES`` whose words suit motion of ``intensity`` in [0, 1]."""
+    either = ("medium", "strong")[rng.integers(2)]
+    level = "slight" if intensity < PLAIN else "medium" if intensity < EMPHATIC else either
+    return int(rng.choice([row for row, said in enumerate(CAPTION_INTENSITIES) if level_of(said) == level]))
+
+
+def strayed(prompt: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An embedding (P,) of length 1 near another, moved by up to :data:`STRAY` in a random direction."""
+    away = rng.standard_normal(len(prompt)).astype(np.float32)
+    near = prompt + np.float32(rng.uniform(0.0, STRAY) / np.linalg.norm(away)) * away
+    return near / np.linalg.norm(near)
 
 
 class Windows:
-    """Random windows of cached clips, as the engine will see them: at rest, with held features, before frame 0.
+    """Random windows of cached clips, as the engine will see them: a face at rest, with held features, before frame 0.
 
     Args:
         cache: folder written by ``training.motion_cache``.
@@ -37,7 +65,10 @@ class Windows:
         if not self.clips:
             raise ValueError(f"{cache} holds no clips of split {split!r} from {', '.join(shares)}")
         frames = {s: sum(c["frames"] for c in self.clips if c["source"] == s) for s in shares}
-        chances = [shares[c["source"]] * c["frames"] / frames[c["source"]] for c in self.clips]
+        chances = [
+            shares[c["source"]] * c["frames"] / frames[c["source"]] * (QUIET if c["id"].startswith(NOISES) else 1.0)
+            for c in self.clips
+        ]
         self.chances = np.cumsum(chances) / np.sum(chances)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +88,38 @@ class Windows:
                 count[order - 1] += len(change)
         return tuple(np.sqrt(squares / np.maximum(count, 1)[:, None]).astype(np.float32))
 
+    def head_dynamics(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """(2, 6): what each channel of the head's pose, standardised by ``mean`` and ``std`` (D,), is of the frame
+        before and of the one before that, by least squares, drawn in where it would not come to rest."""
+        products, targets = np.zeros((6, 2, 2)), np.zeros((6, 2))
+        for pose in self._poses(mean, std):
+            before = np.stack([pose[1:-1], pose[:-2]], axis=-1)  # (T, 6, 2)
+            products += np.einsum("tci,tcj->cij", before, before)
+            targets += np.einsum("tci,tc->ci", before, pose[2:])
+        fit = np.linalg.solve(products + 1e-9 * np.eye(2), targets[..., None])[..., 0]
+        for row in fit:
+            swing = np.abs(np.roots([1.0, *-row])).max()
+            shrink = min(1.0, SLOWEST / swing)
+            row *= [shrink, shrink**2]
+        return np.ascontiguousarray(fit.T)
+
+    def head_errors(self, mean: np.ndarray, std: np.ndarray, frames: int) -> np.ndarray:
+        """(frames, 6): root mean squares of what :meth:`head_dynamics` miss 1, 2, ... frames ahead."""
+        dynamics = self.head_dynamics(mean, std)
+        squares, count = np.zeros((frames, 6)), 0
+        for pose in self._poses(mean, std):
+            now, before = pose[1:-frames], pose[: -frames - 1]
+            for ahead in range(frames):
+                now, before = dynamics[0] * now + dynamics[1] * before, now
+                squares[ahead] += ((pose[ahead + 2 : len(pose) - frames + ahead + 1] - now) ** 2).sum(axis=0)
+            count += len(now)
+        return np.sqrt(squares / max(count, 1))
+
+    def _poses(self, mean: np.ndarray, std: np.ndarray) -> Iterator[np.ndarray]:
+        for clip in self.clips:
+            rows = np.array(self.states[clip["start"] : clip["start"] + clip["frames"], -6:], np.float64)
+            yield (rows - mean[-6:]) / std[-6:]
+
     def window(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """States (length, D), features (length, A) and a prompt embedding (P,) of one random window."""
         clip = self.clips[min(int(np.searchsorted(self.chances, rng.random())), len(self.clips) - 1)]
@@ -65,16 +128,16 @@ class Windows:
         rows = clip["start"] + np.clip(place, 0, clip["frames"] - 1)
         low, high = rows.min(), rows.max() + 1
         states = np.array(self.states[low:high])[rows - low]
-        states[place < 0] = self.rest
+        states[place < 0, :-6] = self.rest[:-6]  # the head is where the clip finds it: it does not jump
         reading = int(rng.integers(2))
         features = np.asarray(self.features[reading, low:high], np.float32)[rows - low]
         style = self.record["styles"].index(clip["style"])
-        level = int(np.clip(np.round(clip["intensity"] * self.prompts.shape[1]) - 1, 0, self.prompts.shape[1] - 1))
+        level = caption_row(clip["intensity"], rng)
         if clip["style"] == "neutral" and rng.random() < 0.5:
             prompt = np.array(self.record["neutral_style"], np.float32)
         else:
             prompt = self.prompts[style, level, rng.integers(self.prompts.shape[2])]
-        return states, features, prompt
+        return states, features, strayed(prompt, rng)
 
     def batch(self, rng: np.random.Generator, size: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """States (B, T, D), features (B, T, A) and prompt embeddings (B, P) of ``size`` windows."""

@@ -11,7 +11,7 @@ What differs from the paper:
   (as ALiBi does), so that a few thousand steps suffice to find the alignment.
 * Speech enters through the encoder's phone head (:class:`PhoneBottleneck`), unless the encoder has none.
 * With ``config.hold``, every frame is told the last given state before it, and the head pose is predicted as what
-  differs from going on at the same speed: a stream's head then joins on to its past.
+  differs from going on as heads do (:meth:`Denoiser.foresee`): a stream's head then joins on to its past.
 """
 
 from __future__ import annotations
@@ -113,10 +113,6 @@ class PhoneBottleneck(nn.Module):
         return self.out(torch.cat([certain, prosody], dim=-1))
 
 
-COAST = 4.0
-"""Frames in which a head that goes on by itself slows down."""
-LEAN = (0.002, 0.005)
-"""Share of its distance from the mean pose by which such a head's rotation and translation come back each frame."""
 HEAD_UNIT = 0.02
 """Size of the head's departures from that, in standard deviations of the pose."""
 
@@ -130,7 +126,7 @@ def last_given(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns:
         its state and, if the frame before was given too, the step from there, (B, T, D), zeros where there is none; and
-        how many frames ago it was, (B, T, 1).
+        how many frames ago it was, (B, T), 0 where there is none.
     """
     place = torch.arange(x.shape[1], device=x.device)
     until = place.unsqueeze(0) <= place.unsqueeze(1)
@@ -138,7 +134,7 @@ def last_given(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     last = torch.where(given.unsqueeze(1) & until, place, -1).amax(dim=-1)
     before = torch.where((last > 0) & given.gather(1, (last - 1).clamp(min=0)), last - 1, last)
     held, earlier = ((i.unsqueeze(-1) == place).to(x.dtype) @ x for i in (last, before))
-    return held, held - earlier, (place - last).unsqueeze(-1).to(x.dtype)
+    return held, held - earlier, torch.where(last < 0, 0, place - last)
 
 
 class Denoiser(nn.Module):
@@ -168,8 +164,8 @@ class Denoiser(nn.Module):
             nn.init.zeros_(self.hold_in.weight)
             nn.init.zeros_(self.state_out.weight[config.latent_dim :])
             nn.init.zeros_(self.state_out.bias[config.latent_dim :])
-            lean = torch.tensor([LEAN[0]] * 3 + [LEAN[1]] * (config.pose_dim - 3))
-            self.register_buffer("stay", (1.0 - lean).log(), persistent=False)
+            self.register_buffer("ahead", torch.zeros(config.max_frames, 2, config.pose_dim))
+            self.foresee(torch.tensor([[1.0], [0.0]]).expand(2, config.pose_dim))
         nn.init.normal_(self.null_audio, std=0.02)
         nn.init.normal_(self.null_style, std=0.02)
 
@@ -221,18 +217,34 @@ class Denoiser(nn.Module):
         out = self.state_out(self.norm(h))
         if self.config.hold:
             z = self.config.latent_dim
-            ahead = held[..., z:] * torch.exp(self.stay * ago)
-            ahead = ahead + COAST * (1.0 - torch.exp(-ago / COAST)) * step[..., z:]
+            lean, coast = self.ahead[ago].unbind(dim=2)
+            ahead = held[..., z:] + lean * held[..., z:] + coast * step[..., z:]
             out = torch.cat([out[..., :z], ahead + HEAD_UNIT * out[..., z:]], dim=-1)
         return out
 
+    def foresee(self, dynamics: Tensor) -> None:
+        """How the pose goes on by itself: each channel of a frame is ``dynamics[0]`` of the frame before and
+        ``dynamics[1]`` of the one before that, (2, pose_dim).
+
+        Kept for every later frame as two shares, of the last given pose and of its step, that are added to the pose.
+        """
+        dynamics = dynamics.double()
+        rows = [torch.stack([torch.ones_like(dynamics[0]), torch.zeros_like(dynamics[0])]), dynamics]
+        while len(rows) < self.config.max_frames:
+            rows.append(dynamics[0] * rows[-1] + dynamics[1] * rows[-2])
+        now, then = torch.stack(rows).unbind(dim=1)
+        self.ahead.copy_(torch.stack([now + then - 1.0, -then], dim=1))
+
     def load_from(self, other: Denoiser) -> None:
-        """Take over the parameters of a network of the same sizes; one without ``hold`` leaves the new parts as made.
+        """Take over the parameters of a network of the same sizes; one without ``hold`` leaves the new parts as made,
+        and how the pose goes on stays as it is.
 
         Raises:
             RuntimeError: if sizes differ.
         """
         state = other.state_dict()
+        if self.config.hold:
+            state["ahead"] = self.ahead
         if self.config.hold and not other.config.hold:
             own, z = self.state_dict(), self.config.latent_dim
             state |= {k: v for k, v in own.items() if k.startswith("hold_in.")}

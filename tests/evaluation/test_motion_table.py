@@ -60,7 +60,7 @@ def test_a_row_is_what_the_engine_makes(shared):
     here = replace(take(), prompt="very happy")
     row = Sampled(shared)
     models = EngineModels(shared.speech, shared.style, row.sampler, shared.decoder)
-    alone = animate(here.samples, "very happy", seed=3, models=models)
+    alone = animate(here.samples, "very happy", seed=3, models=models, config=row.sampler.config)
     assert row(here, 3).weights == pytest.approx(alone.weights, abs=1e-4)
 
 

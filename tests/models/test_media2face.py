@@ -1,5 +1,7 @@
 """The denoiser: masks of section 4.1, losses of equations 5 to 8, ONNX parity, and that it learns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,25 @@ def test_the_first_mask_hides_the_style_and_the_second_hides_everything(network)
     d = network(**inputs(has_audio=off, style=torch.zeros(2, 8), audio=torch.zeros(2, 16, 12)))
     torch.testing.assert_close(c, d)
     assert not torch.allclose(a, c)
+
+
+def test_a_head_goes_on_as_it_was_told_heads_do():
+    """A network that says nothing of its own leaves the head to the linear prediction, frame after frame."""
+    torch.manual_seed(0)
+    network = Denoiser(replace(SMALL, hold=True)).eval()
+    dynamics = torch.stack([torch.linspace(1.8, 1.95, 6), torch.linspace(-0.85, -0.96, 6)]).double()
+    network.foresee(dynamics)
+    given, ahead = 6, 10
+    times = torch.cat([torch.zeros(2, given), torch.full((2, ahead), 500)], dim=1).long()
+    x = inputs()["x"]
+    made = network(**inputs(t=times))[..., SMALL.latent_dim :].double()
+    pose = x[:, :given, SMALL.latent_dim :].double()
+    for _ in range(ahead):
+        pose = torch.cat([pose, dynamics[:1] * pose[:, -1:] + dynamics[1:] * pose[:, -2:-1]], dim=1)
+    torch.testing.assert_close(made, pose, atol=1e-4, rtol=1e-4)
+    alone = torch.cat([torch.zeros(2, 1), torch.full((2, 15), 500)], dim=1).long()  # no step is known: it stays nearly
+    still = network(**inputs(t=alone))[:, 1, SMALL.latent_dim :].double()
+    torch.testing.assert_close(still, dynamics.sum(dim=0) * x[:, 0, SMALL.latent_dim :].double(), atol=1e-4, rtol=1e-4)
 
 
 def test_losses_are_those_of_the_paper():

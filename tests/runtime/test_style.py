@@ -124,7 +124,7 @@ class TestImages:
     def test_emoji(self, encoder, shared_data, code, style):
         path = shared_data / "emoji" / f"{code}.png"
         found = encoder.encode_image(path)
-        assert found.style == style
+        assert found.style == style and found.nearest[0][1] > 0.9, "it lies among the texts, which generators know"
         for same in (str(path), path.read_bytes(), Image.open(path)):
             assert np.allclose(encoder.encode_image(same).vector, found.vector, atol=1e-6)
 
