@@ -18,6 +18,7 @@ from media2face.evaluation.motion_takes import Take
 from media2face.runtime.clock import frame_count
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
+from media2face.runtime.motion import TEMPERATURES
 from media2face.runtime.sampler import MotionSampler, SamplerConfig
 from media2face.runtime.speech import SpeechEncoder
 from media2face.runtime.style import StyleEncoder
@@ -148,8 +149,6 @@ def available(folder: Path | None, shared: Shared) -> dict[str, Sampled]:
     for path in sorted(folder.glob("*.onnx")) if folder else ():
         row = Sampled(shared, path.stem, folder)
         if row.sampler.model.meta.get("objective") == "regression":
-            still = {"temperature": 0.0, "mouth_temperature": 0.0, "eye_temperature": 0.0,
-                     "head_temperature": 0.0}  # fmt: skip
-            row.sampler.config = replace(row.sampler.config, steps=1, **still)
+            row.sampler.config = replace(row.sampler.config, steps=1, **dict.fromkeys(TEMPERATURES, 0.0))
         rows[path.stem] = row
     return rows

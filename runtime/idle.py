@@ -14,7 +14,7 @@ from .changes import StyleChange
 from .clock import FPS
 from .errors import ModelError
 from .feature_stream import FeatureEncoder
-from .motion import RANGES, TUNED, MotionFrame, SamplerConfig
+from .motion import RANGES, TEMPERATURES, MotionFrame, SamplerConfig
 from .presentation import NS, frame_offset
 from .sampler import MotionSampler, SamplerStream
 from .sources import idle_id
@@ -93,7 +93,7 @@ class IdleMotion:
         self._silence = np.asarray(silence, np.float32)
         # one temperature for both networks: what the denoiser needs is as much more than the student's
         live, own = SamplerConfig(), sampler.config
-        self._more = {k: getattr(own, k) / getattr(live, k) for k in TUNED if k.endswith("temperature")}
+        self._more = {k: getattr(own, k) / getattr(live, k) for k in TEMPERATURES}
         warmer = self._warmer({k: getattr(config, k) for k in self._more})
         settings = replace(config, hop=HOP, lookahead=0, steps=own.steps, noise_span=own.noise_span, **warmer)
         # another noise each time: two pauses do not look alike
@@ -118,7 +118,8 @@ class IdleMotion:
         self.stream.adjust(**self._warmer(settings))
 
     def _warmer(self, settings: dict[str, float]) -> dict[str, float]:
-        return {k: min(self._more.get(k, 1.0) * v, RANGES.get(k, (0, v))[1]) for k, v in settings.items()}
+        warmer = {k: min(self._more[k] * v, RANGES[k][1]) for k, v in settings.items() if k in self._more}
+        return settings | warmer
 
     def step(self) -> list[MotionFrame]:
         """The next :data:`HOP` frames."""

@@ -24,6 +24,7 @@ TUNED = {
     "guidance_audio": "s_A of equation 9: how strongly speech acts beyond a motion of no speech",
 }
 """Settings that a user turns, also while a face speaks, and what they do."""
+TEMPERATURES = tuple(name for name in TUNED if name.endswith("temperature"))
 
 
 def ranged(name: str) -> str:

@@ -19,16 +19,14 @@ def initial_noise(
     manner of noise priors of video diffusion: what one frame makes of it, the next one does not undo. Lids and gaze
     keep white noise, which blinks come from, and so does the head, which noise pushes.
     """
-
-    def rows(later: int) -> np.ndarray:
-        return np.stack([_white(seed, int(frame) + later, dim) for frame in frames])
-
-    noise = rows(0)
+    later = range(config.noise_span)
+    whites = [np.stack([_white(seed, int(frame) + i, dim) for frame in frames]) for i in later]
+    noise = whites[0]
     if config.noise_span > 1:
         window = np.hanning(config.noise_span + 2)[1:-1].astype(np.float32)
         window /= np.linalg.norm(window)
         own = noise[:, :latent_dim]
-        smooth = sum(share * rows(later)[:, :latent_dim] for later, share in enumerate(window))
+        smooth = sum(share * white[:, :latent_dim] for share, white in zip(window, whites, strict=True))
         noise[:, :latent_dim] = smooth + (own - smooth) @ axes["eyes"].T @ axes["eyes"]
     return tempered(noise, config, axes, latent_dim)
 
