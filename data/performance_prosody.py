@@ -46,21 +46,21 @@ class Prosody:
     pauses: tuple[tuple[float, float], ...]
 
 
-def _windows(audio: np.ndarray, frames: int) -> np.ndarray:
-    padded = np.pad(audio, (_WINDOW // 2, _WINDOW + SAMPLE_RATE // FPS))
-    first = np.round(np.arange(frames) * SAMPLE_RATE / FPS).astype(int)
+def _windows(audio: np.ndarray, frames: int, fps: int) -> np.ndarray:
+    padded = np.pad(audio, (_WINDOW // 2, _WINDOW + SAMPLE_RATE // fps))
+    first = np.round(np.arange(frames) * SAMPLE_RATE / fps).astype(int)
     padded = np.pad(padded, (0, max(0, first[-1] + _WINDOW - len(padded))))
     return np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[first]
 
 
-def loudness_track(audio: np.ndarray, frames: int) -> np.ndarray:
+def loudness_track(audio: np.ndarray, frames: int, fps: int = FPS) -> np.ndarray:
     """Level (frames,) in bels re full scale of 64 ms windows around each frame, floored at -8."""
-    return np.log10(np.maximum((_windows(audio, frames) ** 2).mean(axis=1), 1e-8))
+    return np.log10(np.maximum((_windows(audio, frames, fps) ** 2).mean(axis=1), 1e-8))
 
 
-def pitch_track(audio: np.ndarray, frames: int) -> np.ndarray:
+def pitch_track(audio: np.ndarray, frames: int, fps: int = FPS) -> np.ndarray:
     """Fundamental frequency (frames,) in Hz by autocorrelation, NaN where unvoiced."""
-    windows = _windows(audio, frames) * np.hanning(_WINDOW)
+    windows = _windows(audio, frames, fps) * np.hanning(_WINDOW)
     power = np.abs(np.fft.rfft(windows, 2 * _WINDOW)) ** 2
     correlation = np.fft.irfft(power)[:, :_WINDOW]
     taper = np.fft.irfft(np.abs(np.fft.rfft(np.hanning(_WINDOW), 2 * _WINDOW)) ** 2)[:_WINDOW]

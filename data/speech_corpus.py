@@ -6,7 +6,7 @@ Reads the folder that `data.synthetic_speech` writes: <voice>/<id>.flac with <id
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,13 @@ import soundfile
 from tqdm import tqdm
 
 from media2face.data.augment import SpeechAugmenter
+from media2face.data.performance_prosody import loudness_track, pitch_track
 from media2face.data.phones import INDEX
 
 RATE = 16_000
 STRIDE, CENTRE = 320, 200  # feature j is centred at (320 j + 200) / 16000 s
+SILENT = -3.0
+"""Bels about the median of the speech: what is softer counts as silence."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class SpeechClip:
     samples: np.ndarray
     bounds: np.ndarray
     phones: np.ndarray
+    prosody: np.ndarray | None = None
+    """(n / 320, 3) float16 at 50 Hz, see :func:`prosody_tracks`; read with ``load_corpus(prosody=True)``."""
 
     @property
     def duration(self) -> float:
@@ -43,8 +48,48 @@ class SpeechClip:
         return np.where(inside, self.phones[np.clip(place, 0, len(self.phones) - 1)], INDEX["sil"])
 
 
-def load_corpus(folder: str | Path, split: str | None = None, limit: int | None = None) -> list[SpeechClip]:
-    """All clips of `folder` (of one split if given), in the order of their paths.
+    def with_prosody(self) -> SpeechClip:
+        """The same clip with its prosody measured."""
+        times = np.arange(max(1, len(self.samples) // STRIDE)) * STRIDE / RATE
+        return replace(self, prosody=prosody_tracks(self.samples, self.labels(times) != INDEX["sil"]))
+
+    def heard(self, times: np.ndarray) -> np.ndarray:
+        """Prosody (n, 3) at each time in s; silence outside the clip."""
+        place = np.round(times * RATE / STRIDE).astype(int)
+        out = self.prosody[np.clip(place, 0, len(self.prosody) - 1)].astype(np.float32)
+        out[(place < 0) | (place >= len(self.prosody))] = SILENCE
+        return out
+
+
+SILENCE = np.array([SILENT, 0.0, 0.0], np.float32)
+"""The prosody of a frame without speech."""
+
+
+def prosody_tracks(samples: np.ndarray, voice: np.ndarray) -> np.ndarray:
+    """What head and brows follow: loudness in bels and pitch in octaves, both about the clip's median, and voicing.
+
+    Args:
+        samples: (n,) int16 at 16 kHz. voice: (n / 320,) bool, where somebody speaks.
+
+    Returns:
+        (n / 320, 3) float16; the pitch is 0 where the sound has none (voicing 0).
+    """
+    audio, frames, fps = samples.astype(np.float64) / 32768, len(voice), RATE // STRIDE
+    level = loudness_track(audio, frames, fps)
+    hertz = pitch_track(audio, frames, fps)
+    voiced = np.isfinite(hertz) & voice
+    out = np.tile(SILENCE, (frames, 1))
+    out[:, 0] = np.clip(level - np.median(level[voice] if voice.any() else level), SILENT, 2.0)
+    if voiced.any():
+        out[voiced, 1] = np.clip(np.log2(hertz[voiced] / np.median(hertz[voiced])), -1, 1)
+    out[:, 2] = voiced
+    return out.astype(np.float16)
+
+
+def load_corpus(
+    folder: str | Path, split: str | None = None, limit: int | None = None, prosody: bool = False
+) -> list[SpeechClip]:
+    """All clips of `folder` (of one split if given), in the order of their paths; `prosody` is measured if asked for.
 
     Raises:
         FileNotFoundError: if there are none, with the command that makes them.
@@ -61,7 +106,8 @@ def load_corpus(folder: str | Path, split: str | None = None, limit: int | None 
         bounds = [record["phones"][0][0]] + [end for _, end, _ in record["phones"]]
         labels = [INDEX[p] for _, _, p in record["phones"]]
         names = (path.stem, record["voice"], record["language"], record["split"])
-        clips.append(SpeechClip(*names, samples, np.array(bounds), np.array(labels)))
+        clip = SpeechClip(*names, samples, np.array(bounds), np.array(labels))
+        clips.append(clip.with_prosody() if prosody else clip)
         if limit and len(clips) >= limit:
             break
     if not clips:
@@ -72,7 +118,8 @@ def load_corpus(folder: str | Path, split: str | None = None, limit: int | None 
 
 
 class PhoneBatches:
-    """Endless random batches (audio (B, n) float32, phone labels (B, frames) int64) of augmented crops.
+    """Endless random batches of augmented crops: audio (B, n) float32, phone labels (B, frames) int64 and prosody
+    (B, frames, 3) float32 as it was before the crop was disturbed. The clips must have their prosody.
 
     A crop is resampled by 0.85 to 1.15 (voice and tempo), then disturbed; some clips are noise alone, labelled silence.
     """
@@ -80,14 +127,16 @@ class PhoneBatches:
     def __init__(
         self, clips: list[SpeechClip], frames: int = 120, batch: int = 8, seed: int = 0, noise_only: float = 0.03
     ):
+        if any(clip.prosody is None for clip in clips):
+            raise ValueError("the clips have no prosody: read them with load_corpus(prosody=True)")
         self.clips, self.frames, self.batch, self.noise_only = clips, frames, batch, noise_only
         self.samples = STRIDE * (frames - 1) + 2 * CENTRE
         self.augment = SpeechAugmenter(self.samples, seed=seed)
         self.rng = np.random.default_rng(seed)
         self._times = (STRIDE * np.arange(frames) + CENTRE) / RATE
 
-    def _crop(self, factor: float) -> tuple[np.ndarray, np.ndarray]:
-        """A random place of a random clip, played `factor` times as fast: samples and phone labels."""
+    def _crop(self, factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A random place of a random clip, played `factor` times as fast: samples, phone labels and prosody."""
         clip = self.clips[self.rng.integers(len(self.clips))]
         needed = int(np.ceil(self.samples * factor)) + 2
         room = len(clip.samples) - needed
@@ -98,20 +147,23 @@ class PhoneBatches:
         left = at.astype(np.int64)
         part = (at - left).astype(np.float32)
         x = piece[left] * (1 - part) + piece[left + 1] * part
-        return x, clip.labels(self._times * factor + start / RATE)
+        times = self._times * factor + start / RATE
+        return x, clip.labels(times), clip.heard(times)
 
     def __iter__(self) -> PhoneBatches:
         return self
 
-    def __next__(self) -> tuple[np.ndarray, np.ndarray]:
-        rng, audio, labels = self.rng, [], []
+    def __next__(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rng, audio, labels, prosody = self.rng, [], [], []
         for _ in range(self.batch):
             if rng.random() < self.noise_only:
                 audio.append(self.augment.noise_only(rng))
                 labels.append(np.full(self.frames, INDEX["sil"]))
+                prosody.append(np.tile(SILENCE, (self.frames, 1)))
                 continue
-            x, y = self._crop(rng.uniform(0.85, 1.15) if rng.random() < 0.7 else 1.0)
+            x, y, p = self._crop(rng.uniform(0.85, 1.15) if rng.random() < 0.7 else 1.0)
             babble = sum(self._crop(1.0)[0] for _ in range(4)) if rng.random() < 0.2 else None
             audio.append(self.augment(x, rng, babble))
             labels.append(y)
-        return np.stack(audio), np.stack(labels)
+            prosody.append(p)
+        return np.stack(audio), np.stack(labels), np.stack(prosody)

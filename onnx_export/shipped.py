@@ -17,6 +17,7 @@ from media2face.models.gnpfa.config import GNPFAConfig
 from media2face.models.gnpfa.networks import GeometryGenerator, Mapping
 from media2face.models.media2face.config import DenoiserConfig
 from media2face.models.media2face.network import Denoiser
+from media2face.models.speech_encoder.network import SpeechEncoder
 from media2face.onnx_export.metadata import record_of
 from media2face.runtime.sessions import weights_folder
 
@@ -119,11 +120,7 @@ def shipped_picture_network(name: str, module: nn.Module, pictures: Tensor, fold
 def phone_head(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The shipped encoder's linear phone head: weight (phones, A) and bias (phones,)."""
     model, arrays = _read("speech_context", folder)
-    last = next(n for n in model.graph.node if n.output[0] == "phone_logits")
-    bias = next(arrays[name] for name in last.input if name in arrays)
-    product = next(n for n in model.graph.node if n.output[0] in last.input)
-    weight = next(arrays[name] for name in product.input if name in arrays)
-    return weight.T.copy(), bias
+    return _linear_weights(model.graph, arrays)["phone_head.weight"].copy(), arrays["phone_head.bias"]
 
 
 def _folded_biases(arrays: dict[str, np.ndarray], norms: dict[str, nn.BatchNorm2d]) -> dict[str, np.ndarray]:
@@ -138,22 +135,47 @@ def _folded_biases(arrays: dict[str, np.ndarray], norms: dict[str, nn.BatchNorm2
     return out
 
 
-def shipped_denoiser(name: str = "denoiser", folder: Path | None = None) -> tuple[Denoiser, dict]:
-    """The denoiser (or student) of an ONNX file as a torch network, and the file's record (mean, std, rest, ...).
-
-    Biases, norms and free parameters keep their torch names in the graph; a linear layer's weight is the constant that
-    the product before its bias reads, transposed.
-    """
-    model, arrays = _read(name, folder)
-    record, graph = record_of(model), model.graph
+def _linear_weights(graph: onnx.GraphProto, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of linear layers by their torch names: each is the constant that the product before a bias reads,
+    transposed. ``arrays`` are the graph's constants; biases keep their torch names in it."""
     products = {n.output[0]: n for n in graph.node if n.op_type == "MatMul"}
-    state = {k: torch.from_numpy(a.copy()) for k, a in arrays.items() if not k.startswith("val_")}
+    out = {}
     for node in (n for n in graph.node if n.op_type == "Add"):
         bias = next((i for i in node.input if i.endswith(".bias")), None)
         product = next((products[i] for i in node.input if i in products), None)
         if bias and product:
-            weight = next(arrays[i] for i in product.input if i in arrays)
-            state[bias.removesuffix("bias") + "weight"] = torch.from_numpy(weight.T.copy())
+            out[bias.removesuffix("bias") + "weight"] = next(arrays[i] for i in product.input if i in arrays).T
+    return out
+
+
+def shipped_speech_encoder(model: SpeechEncoder, folder: Path | None = None) -> None:
+    """Make ``model`` the speech encoder that ships, ready to be trained on; a head that the files lack stays as it is.
+
+    Raises:
+        ValueError: if the files hold another architecture.
+    """
+    arrays = {}
+    for name in ("speech_frontend", "speech_context"):
+        graph, constants = _read(name, folder)
+        arrays |= constants | _linear_weights(graph.graph, constants)
+    arrays = {k.removeprefix("wav2vec2."): a for k, a in arrays.items()}
+    conv = model.wav2vec2.encoder.pos_conv_embed.conv
+    with torch.no_grad():
+        conv.weight = torch.from_numpy(arrays["encoder.pos_conv_embed.conv.weight"])
+    kept = {f"encoder.pos_conv_embed.conv.{n}": p.numpy(force=True) for n, p in conv.named_parameters()}
+    fill(model.wav2vec2, kept | arrays)
+    fill(model.phone_head, arrays, "phone_head.")
+
+
+def shipped_denoiser(name: str = "denoiser", folder: Path | None = None) -> tuple[Denoiser, dict]:
+    """The denoiser (or student) of an ONNX file as a torch network, and the file's record (mean, std, rest, ...).
+
+    Biases, norms and free parameters keep their torch names in the graph.
+    """
+    model, arrays = _read(name, folder)
+    record = record_of(model)
+    arrays = {k: a for k, a in arrays.items() if not k.startswith("val_")} | _linear_weights(model.graph, arrays)
+    state = {k: torch.from_numpy(a.copy()) for k, a in arrays.items()}
     width, phones = state["state_in.bias"].shape[0], state.get("audio_in.phone_head.bias", torch.zeros(0)).shape[0]
     config = DenoiserConfig(
         latent_dim=record["latent_dim"], audio_dim=record["audio_dim"], style_dim=record["style_dim"], phones=phones,

@@ -49,9 +49,12 @@ from media2face.training.train_media2face import add_arguments, starting_point, 
 
 UNKNOWN = {2: 0.4, 3: 0.15, 4: 0.25, 6: 0.1, 16: 0.1}
 """Frames sampled at once, hop and look-ahead together, and how often; 16 where a keyframe is seen coming."""
-OWN = (0, 1, 2, 4, 8)
-"""How many passes of ``OWN_FRAMES`` frames of the past are the student's own."""
-OWN_FRAMES = 4
+OWN = ((0, 4), (1, 4), (2, 4), (4, 4), (8, 4), (4, 1), (8, 1), (16, 1))
+"""How many passes of the past are the student's own, and of how many frames: as in whole files, or, with a frame of
+look-ahead that is thrown away, as in a stream."""
+MISHEARD = 0.5
+"""Share of the windows whose past mouth says in part what another window says: where the mouth belongs is for the
+speech to tell. A student that reads it off its own past goes on with its own errors, the more the shorter its hops."""
 LEAST_STEP = 0.002
 """Standard deviations: the head is not fitted any closer."""
 LARGE = 3.0
@@ -169,28 +172,38 @@ class Lessons:
 
     def make(self, network: nn.Module, rng: np.random.Generator, size: int) -> Lesson:
         """A fresh lesson of ``size`` windows for the student as it is now."""
-        count, own = int(rng.choice(list(UNKNOWN), p=list(UNKNOWN.values()))), OWN_FRAMES * int(rng.choice(OWN))
-        states, audio, style = self.windows.batch(rng, size, PAST + own + count)
+        count, (passes, hop) = int(rng.choice(list(UNKNOWN), p=list(UNKNOWN.values()))), OWN[rng.integers(len(OWN))]
+        own, seen = passes * hop, max(hop, 2)
+        states, audio, style = self.windows.batch(rng, size, PAST + own + max(count, seen - hop))
         clean = (states - self.lips.state_mean.cpu()) / self.lips.state_std.cpu()
         slip = torch.from_numpy(rng.uniform(0.0, 0.25, (size, 1, 1)).astype(np.float32))
         past = clean[:, :PAST]
         slips = slip * torch.from_numpy(rng.standard_normal(past.shape, dtype=np.float32))
         slips[..., self.latent_dim :] = 0.0
-        past = past + slips
+        past = self._mishear(past, rng) + slips
         has_style = torch.from_numpy((rng.random(size) >= self.teacher.settings.drop_style).astype(np.float32))
-        noises = [self.teacher.noise(rng, size, n) for n in (*[OWN_FRAMES] * (own // OWN_FRAMES), count)]
+        noises = [self.teacher.noise(rng, size, n) for n in (*[seen] * passes, count)]
         clean, past, audio, style, has_style, *noises = (
             v.to(self.worker.device) for v in (clean, past, audio, style, has_style, *noises)
         )
-        for done, noise in zip(range(0, own, OWN_FRAMES), noises[:-1], strict=True):
-            heard = audio[:, done : done + PAST + OWN_FRAMES]
-            made = self._own(network, past, noise, heard, style, has_style)
-            made[..., self.latent_dim :] = clean[:, PAST + done : PAST + done + OWN_FRAMES, self.latent_dim :]
+        for done, noise in zip(range(0, own, hop), noises[:-1], strict=True):
+            heard = audio[:, done : done + PAST + seen]
+            made = self._own(network, past, noise, heard, style, has_style)[:, :hop]
+            made[..., self.latent_dim :] = clean[:, PAST + done : PAST + done + hop, self.latent_dim :]
             past = torch.cat([past, made], dim=1)[:, -PAST:]
-        clean, audio = clean[:, own:], audio[:, own:]
+        clean, audio = clean[:, own : own + PAST + count], audio[:, own : own + PAST + count]
         path = self.teacher.sample(past, noises[-1], audio, style, has_style, self.worker)
         self._put_head(path, clean[:, PAST:])
         return Lesson(clean, past, audio, style, has_style, path)
+
+    def _mishear(self, past: Tensor, rng: np.random.Generator) -> Tensor:
+        """The past (B, PAST, D) with the mouth, in :data:`MISHEARD` of the windows, drawn towards another window's."""
+        mouth, z = self.teacher.axes["mouth"].cpu(), self.latent_dim
+        share = rng.uniform(0.0, 1.0, len(past)) * (rng.random(len(past)) < MISHEARD)
+        towards = (torch.roll(past, 1, dims=0) - past)[..., :z] @ mouth.T @ mouth
+        past = past.clone()
+        past[..., :z] += torch.from_numpy(share.astype(np.float32))[:, None, None] * towards
+        return past
 
     def _put_head(self, path: Tensor, recorded: Tensor) -> None:
         """Put the recorded head (B, n, D) into the path, with the noise of each step."""

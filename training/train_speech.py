@@ -1,11 +1,11 @@
 """Train the speech encoder on synthetic speech with known phones.
 
-    python -m media2face.training.train_speech --corpus FOLDER --out RUN --minutes 50
+    python -m media2face.training.train_speech --corpus SPEECH VARIANTS --out RUN --minutes 50
 
-The net learns phones by cross-entropy with label smoothing, in short batches (steps count for more than batch size on a
-few cores). The schedule follows the time that was spent, not steps: learning rate and end depend on --minutes only.
-RUN/checkpoint.pt is written every few minutes and taken up again; RUN/encoder.safetensors holds the averaged weights,
-RUN/config.json sizes and history.
+The net learns phones by cross-entropy with label smoothing, and beside them loudness, pitch and voicing, in short
+batches (steps count for more than batch size on a few cores). The schedule follows the time that was spent, not steps:
+learning rate and end depend on --minutes only. RUN/checkpoint.pt is written every few minutes and taken up again;
+RUN/encoder.safetensors holds the averaged weights, RUN/config.json sizes and history.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from media2face.data.speech_corpus import PhoneBatches, SpeechClip, load_corpus
 from media2face.evaluation import phones as measures
 from media2face.models.speech_encoder.config import SpeechEncoderConfig
 from media2face.models.speech_encoder.network import SpeechEncoder
+from media2face.onnx_export.shipped import shipped_speech_encoder
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,13 @@ class TrainConfig:
     weight_decay: float = 0.02
     clip: float = 1.0
     smoothing: float = 0.05
+    weight_prosody: float = 0.3  # of the prosody's losses beside the phones'
     average: float = 0.999  # of the weights
     batch: int = 8
     frames: int = 120  # 2.4 s
     checkpoint_minutes: float = 2.5
     evaluate_minutes: float = 5.0
-    bf16: bool = True
+    bf16: bool = field(default_factory=lambda: bool(torch.cpu.get_capabilities().get("avx512_bf16")))  # else imitated
     compile: bool = True  # torch.compile: twice as fast after a minute or two; needs a C++ compiler
     seed: int = 0
 
@@ -84,10 +86,12 @@ _NAMES = tuple(measures.INDEX)
 class Trainer:
     """The training loop, with averaged weights, checkpoints and a time-based schedule."""
 
-    def __init__(self, config: TrainConfig, sizes: SpeechEncoderConfig, out: Path):
+    def __init__(self, config: TrainConfig, sizes: SpeechEncoderConfig, out: Path, start: Path | None = None):
         torch.manual_seed(config.seed)
         self.config, self.sizes, self.out = config, sizes, out
         self.model = SpeechEncoder(sizes).train()
+        if start is not None:
+            shipped_speech_encoder(self.model, start)
         wav2vec2 = self.model.wav2vec2
         self._frames, self._encoder = wav2vec2.frames, wav2vec2.encoder.forward
         if config.compile:
@@ -129,13 +133,20 @@ class Trainer:
         model.load_state_dict(self.average)
         return model
 
-    def loss(self, audio: Tensor, labels: Tensor) -> Tensor:
-        """Mean phone cross-entropy of audio (B, n) with labels (B, T)."""
+    def losses(self, audio: Tensor, labels: Tensor, prosody: Tensor) -> tuple[Tensor, Tensor]:
+        """Of audio (B, n): the mean cross-entropy of phones (B, T), and the error of prosody (B, T, 3)."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
-            logits = self.model.phone_head(self._encoder(self._frames(audio)).last_hidden_state)
-        delay = self.sizes.delay
-        said, meant = logits[:, delay:].float(), labels[:, : labels.shape[1] - delay]
-        return functional.cross_entropy(said.flatten(0, 1), meant.flatten(), label_smoothing=self.config.smoothing)
+            hidden = self._encoder(self._frames(audio)).last_hidden_state
+            logits, heard = self.model.phone_head(hidden), self.model.prosody_head(hidden)
+        delay, count = self.sizes.delay, labels.shape[1] - self.sizes.delay
+        said, meant = logits[:, delay:].float(), labels[:, :count]
+        phones = functional.cross_entropy(said.flatten(0, 1), meant.flatten(), label_smoothing=self.config.smoothing)
+        heard, true = heard[:, delay:].float(), prosody[:, :count]
+        voiced = true[..., 2]
+        loudness = functional.smooth_l1_loss(heard[..., 0], true[..., 0])
+        pitch = functional.smooth_l1_loss(heard[..., 1], true[..., 1], reduction="none", beta=0.25)
+        voicing = functional.binary_cross_entropy_with_logits(heard[..., 2], voiced)
+        return phones, loudness + (pitch * voiced).sum() / (voiced.sum() + 1) + voicing
 
     def rate(self) -> float:
         """Learning rate now: warm-up, then a cosine."""
@@ -147,13 +158,13 @@ class Trainer:
         """Train until the time is spent."""
         c = self.config
         batches = PhoneBatches(train, c.frames, c.batch, seed=c.seed + self.step)
-        saved, evaluated, smooth = self.elapsed, self.elapsed, 0.0
+        saved, evaluated, smooth = self.elapsed, self.elapsed, np.zeros(2)
         bar = tqdm(total=round(c.minutes * 60), initial=round(self.elapsed), unit="s", mininterval=10)
         with bar, logging_redirect_tqdm():
             while self.progress < 1:
                 began = time.monotonic()
-                audio, labels = (torch.from_numpy(a) for a in next(batches))
-                loss = self.loss(audio, labels)
+                parts = self.losses(*(torch.from_numpy(a) for a in next(batches)))
+                loss = parts[0] + c.weight_prosody * parts[1]
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.rate()
                 self.optimizer.zero_grad(set_to_none=True)
@@ -164,11 +175,11 @@ class Trainer:
                 keep = min(c.average, (1 + self.step) / (10 + self.step))
                 for name, value in self.model.state_dict().items():
                     self.average[name].lerp_(value, 1 - keep)
-                smooth += (0.02 if self.step > 50 else 0.2) * (loss.item() - smooth)
+                smooth += (0.02 if self.step > 50 else 0.2) * (np.array([p.item() for p in parts]) - smooth)
                 self.elapsed += time.monotonic() - began
                 bar.n = min(bar.total, round(self.elapsed))
-                if self.step % 25 == 0:
-                    bar.set_postfix_str(f"step {self.step} loss {smooth:.3f}")
+                if self.step % 10 == 0:
+                    bar.set_postfix_str(f"step {self.step} phones {smooth[0]:.3f} prosody {smooth[1]:.3f}")
                 if self.elapsed - saved > 60 * c.checkpoint_minutes:
                     saved = self.elapsed
                     self.save()
@@ -185,9 +196,14 @@ class Trainer:
 def main(arguments: list[str] | None = None) -> None:
     """Command line, see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder made by media2face.data.synthetic_speech")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, nargs="+",
+        help="folders made by media2face.data.synthetic_speech and voice_variants",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=50.0)
+    parser.add_argument("--minutes", type=float, default=TrainConfig.minutes)
+    parser.add_argument("--rate", type=float, default=TrainConfig.learning_rate)
+    parser.add_argument("--start-from", type=Path, metavar="FOLDER", help="go on from the exported encoder in FOLDER")
     parser.add_argument("--size", choices=("edge", "paper"), default="edge")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true", help="where there is no C++ compiler")
@@ -196,9 +212,9 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
     sizes = SpeechEncoderConfig.edge() if options.size == "edge" else SpeechEncoderConfig.paper()
-    config = TrainConfig(minutes=options.minutes, seed=options.seed, compile=not options.no_compile)
-    trainer = Trainer(config, sizes, options.out)
-    clips = load_corpus(options.corpus)
+    config = TrainConfig(options.minutes, options.rate, seed=options.seed, compile=not options.no_compile)
+    trainer = Trainer(config, sizes, options.out, options.start_from)
+    clips = [clip for folder in options.corpus for clip in load_corpus(folder, prosody=True)]
     held_out = [c for c in clips if c.split == "val"]
     train = [c for c in clips if c.split == "train"]
     log.info("%.2f hours to train on, %.2f held out", *(sum(c.duration for c in s) / 3600 for s in (train, held_out)))

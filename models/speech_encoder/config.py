@@ -32,8 +32,9 @@ class SpeechEncoderConfig:
     position_groups: int = 16
     window: int = 64  # frames that attention sees, the present one included
     delay: int = 4  # frames of look-ahead: the hidden state at j + delay is feature j
-    # head that only training and evaluation read
+    # heads that only training and evaluation read
     phones: int = 42
+    prosody: int = 3  # loudness, pitch, voicing
 
     def __post_init__(self) -> None:
         for name in ("conv_dim", "conv_kernel", "conv_stride"):

@@ -187,13 +187,15 @@ class CausalWav2Vec2(Wav2Vec2Model):
 
 
 class SpeechEncoder(nn.Module):
-    """The encoder with its phone head."""
+    """The encoder with its phone head, and one for prosody that training alone reads: what head and brows follow is to
+    be heard in the features too."""
 
     def __init__(self, config: SpeechEncoderConfig):
         super().__init__()
         self.config = config
         self.wav2vec2 = CausalWav2Vec2(config)
         self.phone_head = nn.Linear(config.hidden_size, config.phones)
+        self.prosody_head = nn.Linear(config.hidden_size, config.prosody)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Audio (B, n) -> hidden (B, T, C) and phone logits (B, T, phones); both at t speak of frame t - delay."""

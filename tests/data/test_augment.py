@@ -67,17 +67,20 @@ def test_batches_label_the_sound_that_they_hold(tmp_path):
     record = {"voice": "v", "engine": "e", "language": "en", "text": "a", "split": "train"}
     record["phones"] = [[0.0, 0.5, "sil"], [0.5, 2.0, "a"], [2.0, 2.5, "sil"]]
     (folder / "a.json").write_text(json.dumps(record))
-    clips = load_corpus(tmp_path, "train")
+    clips = load_corpus(tmp_path, "train", prosody=True)
     batches = PhoneBatches(clips, frames=100, batch=16, noise_only=0.0)
     batches.augment = SpeechAugmenter(batches.samples, AugmentConfig(clean=1.0))
-    audio, labels = next(batches)
-    assert audio.shape == (16, batches.samples) and labels.shape == (16, 100)
+    audio, labels, prosody = next(batches)
+    assert audio.shape == (16, batches.samples) and labels.shape == (16, 100) and prosody.shape == (16, 100, 3)
     centres = 320 * np.arange(100) + 200
     level = np.stack([np.abs(audio[:, c - 150 : c + 150]).mean(1) for c in centres], 1)
     spoken = labels == INDEX["a"]
     for row in range(16):
         loud = level[row] > 0.3 * level[row].max()
         assert (loud == spoken[row]).mean() > 0.95
+    assert ((prosody[..., 2] > 0.5) == spoken).mean() > 0.9
+    assert prosody[..., 0][spoken].mean() > -0.2 and prosody[..., 0][~spoken].mean() < -2
+    assert np.abs(prosody[..., 1][spoken]).mean() < 0.02  # a steady tone
 
 
 def test_an_empty_corpus_names_the_command(tmp_path):

@@ -1,11 +1,15 @@
 """Networks read back from the shipped files compute what the files do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from media2face.models.speech_encoder.config import SpeechEncoderConfig  # noqa: E402
+from media2face.models.speech_encoder.network import SpeechEncoder  # noqa: E402
 from media2face.models.vision.config import VisionConfig  # noqa: E402
 from media2face.models.vision.networks import Locator, Vision  # noqa: E402
 from media2face.onnx_export.shipped import (  # noqa: E402
@@ -14,7 +18,9 @@ from media2face.onnx_export.shipped import (  # noqa: E402
     shipped_generator,
     shipped_mapping,
     shipped_picture_network,
+    shipped_speech_encoder,
 )
+from media2face.onnx_export.speech import parity  # noqa: E402
 from media2face.runtime.decoder import FaceDecoder  # noqa: E402
 from media2face.runtime.sessions import load_model  # noqa: E402
 
@@ -94,3 +100,12 @@ def test_the_mappings_equal_their_files(name, feed, output, size):
     if output == "weights":
         ours = ours.clip(0, 1)
     assert np.abs(ours - load_model(name, providers="cpu").run({feed: values})[output]).max() <= 1e-4
+
+
+def test_the_speech_encoder_is_trained_on_from_its_files():
+    model = SpeechEncoder(SpeechEncoderConfig.edge()).eval()
+    shipped_speech_encoder(model)
+    assert parity(model, None, seconds=1.0) < 1e-4
+    assert not isinstance(model.wav2vec2.encoder.pos_conv_embed.conv.weight, torch.nn.Parameter)  # weight norm is kept
+    with pytest.raises(ValueError, match="layers.5"):
+        shipped_speech_encoder(SpeechEncoder(replace(SpeechEncoderConfig.edge(), layers=6)))
