@@ -11,7 +11,7 @@ from media2face.evaluation import motion_report as report
 from media2face.evaluation.lips import emodb_utterances, lip_rig
 from media2face.evaluation.machine import describe
 from media2face.evaluation.measured_face import measured_face
-from media2face.evaluation.motion_rows import Sampled, Shared, available, shuffled
+from media2face.evaluation.motion_rows import Sampled, Shared, available, rules_again, shuffled
 from media2face.evaluation.motion_table import RowSpec, quiet_speed, run_row
 from media2face.evaluation.motion_takes import Take, grid_takes, quiet_sounds, synthetic_takes
 from media2face.evaluation.style_test import error_under_style, lips_under_style, style_accuracy
@@ -126,6 +126,9 @@ class MotionEvaluation:
         for kind, takes in groups.items():
             control = Sampled(shared, other_speech=shuffled(takes))
             rows.append((RowSpec.of(report.SHUFFLED, control, 1, "shuffled"), {kind: takes}))
+        if "synthetic" in groups:
+            again = RowSpec(report.AGAIN, rules_again(shared), self.samples, "rules")
+            rows.append((again, {"synthetic": groups["synthetic"]}))
         still = f"{full.sampler.model.fingerprint} mean"
         rows.append((RowSpec("mean face", full.mean_face(), 1, still), groups))
         return [(spec, takes) for spec, takes in rows if self._wanted(spec.name)]

@@ -11,6 +11,7 @@ from media2face.evaluation.motion_table import KINDS, LIP_FIGURES, best_column, 
 
 FULL, REGRESSOR, SHUFFLED = "full model, as shipped", "regressor", "shuffled speech"
 WHOLE = "full model, whole files"
+AGAIN = "the rules, other seeds"
 GUIDED, UNGUIDED = "guidance of the paper", "without guidance"
 BASELINE_NAMES = {
     "full": "full model, equal minutes", "regressor": "regressor", "weights": "without GNPFA (52 weights)",

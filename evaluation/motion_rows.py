@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from media2face.evaluation.measured_face import MeasuredFace
-from media2face.evaluation.motion_takes import Take
+from media2face.evaluation.motion_takes import Take, performed_again
 from media2face.runtime.clock import frame_count
 from media2face.runtime.decoder import FaceDecoder
 from media2face.runtime.errors import InputError
@@ -133,6 +133,17 @@ def shuffled(takes: list[Take]) -> Callable[[Take], Take]:
         raise InputError("expected at least two takes to exchange their speech")
     following = {id(a): b for a, b in zip(takes, takes[1:] + takes[:1], strict=True)}
     return lambda take: following[id(take)]
+
+
+def rules_again(shared: Shared) -> Row:
+    """The row of another performance by the rules that made the truth, of synthetic takes: what a generator that knew
+    them wholly would reach."""
+
+    def performed(take: Take, seed: int) -> Motion:
+        made = performed_again(take, seed)
+        return shared.face_of(made.weights, made.head_rotvec)
+
+    return performed
 
 
 def true_motion(shared: Shared, take: Take) -> Motion:

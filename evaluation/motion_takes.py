@@ -11,6 +11,7 @@ The two are never pooled.
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 import soundfile
 
 from media2face.data.clips import MotionClip, iter_clips, read_clip_audio
-from media2face.data.performance import INTENSITIES, NOISES, corpus_split, noise_audio, perform
+from media2face.data.performance import INTENSITIES, NOISES, Performance, corpus_split, noise_audio, perform
 from media2face.data.phones import PHONES
 from media2face.data.styles import STYLES, sample_prompt
 from media2face.runtime.clock import FPS, SAMPLE_RATE, frame_count
@@ -153,6 +154,12 @@ def synthetic_takes(
         takes.append(Take(f"{voice}/{k}", False, samples, made.weights, made.head_rotvec, prompt, style, intensity,
                           phones))  # fmt: skip
     return takes
+
+
+def performed_again(take: Take, seed: int) -> Performance:
+    """Another performance of a synthetic take: the same rules, speech and style, other nods, blinks and gestures."""
+    number = SEEDS + 1_000_000 + 1000 * seed + zlib.crc32(take.name.encode()) % 1000
+    return perform(take.phones, len(take.samples) / SAMPLE_RATE, take.samples, take.style, take.intensity, number)
 
 
 def quiet_sounds(seconds: float = 6.0) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from media2face.evaluation import motion_report as report
 from media2face.evaluation.lips import lip_rig
 from media2face.evaluation.measured_face import LIP_POINTS, UPPER_POINTS, measured_face
 from media2face.evaluation.motion import MotionEvaluation, markdown
-from media2face.evaluation.motion_rows import Sampled, shuffled, true_motion
+from media2face.evaluation.motion_rows import Sampled, rules_again, shuffled, true_motion
 from media2face.evaluation.motion_table import RowSpec, column, measure, quiet_speed, run_row
 from media2face.evaluation.motion_takes import SEEDS, Take, grid_takes, held_out_sentences, synthetic_takes
 from media2face.runtime.arkit import ARKIT_INDEX
@@ -146,12 +146,22 @@ def test_synthetic_takes_are_of_held_out_voices_and_repeat(corpus):
         grid_takes(corpus)
 
 
+def test_the_rules_perform_a_take_again_with_other_seeds(shared, corpus):
+    take = synthetic_takes(corpus, 4, 3.0)[3]
+    motions = [rules_again(shared)(take, seed) for seed in (0, 0, 1)]
+    assert (motions[0].weights == motions[1].weights).all() and motions[0].weights.shape == take.weights.shape
+    assert np.abs(motions[0].rotvec - motions[2].rotvec).max() > 0.005
+    jaw = ARKIT_INDEX["jawOpen"]
+    assert all(np.corrcoef(m.weights[:, jaw], take.weights[:, jaw])[0, 1] > 0.8 for m in motions)  # the same speech
+    assert np.abs(motions[0].rotvec - take.rotvec).max() > 0.005
+
+
 def test_the_whole_on_a_few_seconds(shared, shared_data, corpus, tmp_path):
     pytest.importorskip("matplotlib", reason="plots are drawn by matplotlib")
     asked = MotionEvaluation(shared_data, speech=corpus, samples=2, takes=2, only=(report.FULL, report.SHUFFLED,
-                             "mean face"), keep=tmp_path / "rows")  # fmt: skip
+                             report.AGAIN, "mean face"), keep=tmp_path / "rows")  # fmt: skip
     found = json.loads(json.dumps(asked.run()))
-    assert set(found["rows"]) == {report.FULL, report.SHUFFLED, "mean face"}
+    assert set(found["rows"]) == {report.FULL, report.SHUFFLED, report.AGAIN, "mean face"}
     full = found["rows"][report.FULL]["synthetic"]
     assert [len(c["lve"]) for c in full["clips"]] == [2, 2] and 0 < column(full, "lve").mean() < 30
     assert [g["goal"] for g in found["goals"]] == ["BA above shuffled speech (synthetic)"]
