@@ -6,7 +6,8 @@ Reads the folder that `data.synthetic_speech` writes: <voice>/<id>.flac with <id
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ RATE = 16_000
 STRIDE, CENTRE = 320, 200  # feature j is centred at (320 j + 200) / 16000 s
 SILENT = -3.0
 """Bels about the median of the speech: what is softer counts as silence."""
+SILENCE = np.array([SILENT, 0.0, 0.0], np.float32)
+"""The prosody of a frame without speech."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,21 @@ class SpeechClip:
     samples: np.ndarray
     bounds: np.ndarray
     phones: np.ndarray
-    prosody: np.ndarray | None = None
-    """(n / 320, 3) float16 at 50 Hz, see :func:`prosody_tracks`; read with ``load_corpus(prosody=True)``."""
+
+    @classmethod
+    def read(cls, path: Path, record: dict) -> SpeechClip:
+        """The clip of the record at `path` (its JSON), with the sound beside it.
+
+        Raises:
+            ValueError: if the sound has another rate.
+        """
+        samples, rate = soundfile.read(path.with_suffix(".flac"), dtype="int16")
+        if rate != RATE:
+            raise ValueError(f"{path.with_suffix('.flac')}: expected {RATE} Hz, got {rate}")
+        bounds = [record["phones"][0][0]] + [end for _, end, _ in record["phones"]]
+        labels = [INDEX[p] for _, _, p in record["phones"]]
+        names = (path.stem, record["voice"], record["language"], record["split"])
+        return cls(*names, samples, np.array(bounds), np.array(labels))
 
     @property
     def duration(self) -> float:
@@ -48,10 +64,11 @@ class SpeechClip:
         return np.where(inside, self.phones[np.clip(place, 0, len(self.phones) - 1)], INDEX["sil"])
 
 
-    def with_prosody(self) -> SpeechClip:
-        """The same clip with its prosody measured."""
+    @cached_property
+    def prosody(self) -> np.ndarray:
+        """(n / 320, 3) float16 at 50 Hz, see :func:`prosody_tracks`; measured when it is first asked for."""
         times = np.arange(max(1, len(self.samples) // STRIDE)) * STRIDE / RATE
-        return replace(self, prosody=prosody_tracks(self.samples, self.labels(times) != INDEX["sil"]))
+        return prosody_tracks(self.samples, self.labels(times) != INDEX["sil"])
 
     def heard(self, times: np.ndarray) -> np.ndarray:
         """Prosody (n, 3) at each time in s; silence outside the clip."""
@@ -59,10 +76,6 @@ class SpeechClip:
         out = self.prosody[np.clip(place, 0, len(self.prosody) - 1)].astype(np.float32)
         out[(place < 0) | (place >= len(self.prosody))] = SILENCE
         return out
-
-
-SILENCE = np.array([SILENT, 0.0, 0.0], np.float32)
-"""The prosody of a frame without speech."""
 
 
 def prosody_tracks(samples: np.ndarray, voice: np.ndarray) -> np.ndarray:
@@ -86,10 +99,8 @@ def prosody_tracks(samples: np.ndarray, voice: np.ndarray) -> np.ndarray:
     return out.astype(np.float16)
 
 
-def load_corpus(
-    folder: str | Path, split: str | None = None, limit: int | None = None, prosody: bool = False
-) -> list[SpeechClip]:
-    """All clips of `folder` (of one split if given), in the order of their paths; `prosody` is measured if asked for.
+def load_corpus(folder: str | Path, split: str | None = None, limit: int | None = None) -> list[SpeechClip]:
+    """All clips of `folder` (of one split if given), in the order of their paths.
 
     Raises:
         FileNotFoundError: if there are none, with the command that makes them.
@@ -100,14 +111,7 @@ def load_corpus(
         record = json.loads(path.read_text())
         if split is not None and record["split"] != split:
             continue
-        samples, rate = soundfile.read(path.with_suffix(".flac"), dtype="int16")
-        if rate != RATE:
-            raise ValueError(f"{path.with_suffix('.flac')}: expected {RATE} Hz, got {rate}")
-        bounds = [record["phones"][0][0]] + [end for _, end, _ in record["phones"]]
-        labels = [INDEX[p] for _, _, p in record["phones"]]
-        names = (path.stem, record["voice"], record["language"], record["split"])
-        clip = SpeechClip(*names, samples, np.array(bounds), np.array(labels))
-        clips.append(clip.with_prosody() if prosody else clip)
+        clips.append(SpeechClip.read(path, record))
         if limit and len(clips) >= limit:
             break
     if not clips:
@@ -119,7 +123,7 @@ def load_corpus(
 
 class PhoneBatches:
     """Endless random batches of augmented crops: audio (B, n) float32, phone labels (B, frames) int64 and prosody
-    (B, frames, 3) float32 as it was before the crop was disturbed. The clips must have their prosody.
+    (B, frames, 3) float32 as it was before the crop was disturbed.
 
     A crop is resampled by 0.85 to 1.15 (voice and tempo), then disturbed; some clips are noise alone, labelled silence.
     """
@@ -127,8 +131,6 @@ class PhoneBatches:
     def __init__(
         self, clips: list[SpeechClip], frames: int = 120, batch: int = 8, seed: int = 0, noise_only: float = 0.03
     ):
-        if any(clip.prosody is None for clip in clips):
-            raise ValueError("the clips have no prosody: read them with load_corpus(prosody=True)")
         self.clips, self.frames, self.batch, self.noise_only = clips, frames, batch, noise_only
         self.samples = STRIDE * (frames - 1) + 2 * CENTRE
         self.augment = SpeechAugmenter(self.samples, seed=seed)

@@ -26,9 +26,9 @@ import soundfile
 from tqdm import tqdm
 
 from media2face.data.files import whole_file
+from media2face.data.speech_corpus import RATE, SpeechClip
 
 log = logging.getLogger(__name__)
-RATE = 16_000
 FRAME = 0.005  # s between WORLD's frames
 
 
@@ -135,12 +135,9 @@ def write_variants(record_path: Path, out: Path, copies: int, seed: int) -> int:
         target = out / record["voice"] / f"{record_path.stem}~{copy}.json"
         if target.exists():
             continue
-        samples, rate = soundfile.read(record_path.with_suffix(".flac"), dtype="float32")
-        if rate != RATE:
-            raise ValueError(f"{record_path.with_suffix('.flac')}: expected {RATE} Hz, got {rate}")
+        clip = SpeechClip.read(record_path, record)
         rng = np.random.default_rng([seed, copy, *record_path.stem.encode()])
-        bounds = np.array([record["phones"][0][0]] + [end for _, end, _ in record["phones"]])
-        made, moved = vary(samples, bounds, rng)
+        made, moved = vary(clip.samples.astype(np.float32) / 32768, clip.bounds, rng)
         with whole_file(target.with_suffix(".flac")) as file:
             soundfile.write(file, made, RATE, format="FLAC", subtype="PCM_16")
         phones = [

@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     sizes = SpeechEncoderConfig.edge() if options.size == "edge" else SpeechEncoderConfig.paper()
     config = TrainConfig(options.minutes, options.rate, seed=options.seed, compile=not options.no_compile)
     trainer = Trainer(config, sizes, options.out, options.start_from)
-    clips = [clip for folder in options.corpus for clip in load_corpus(folder, prosody=True)]
+    clips = [clip for folder in options.corpus for clip in load_corpus(folder)]
     held_out = [c for c in clips if c.split == "val"]
     train = [c for c in clips if c.split == "train"]
     log.info("%.2f hours to train on, %.2f held out", *(sum(c.duration for c in s) / 3600 for s in (train, held_out)))

@@ -67,7 +67,7 @@ def test_batches_label_the_sound_that_they_hold(tmp_path):
     record = {"voice": "v", "engine": "e", "language": "en", "text": "a", "split": "train"}
     record["phones"] = [[0.0, 0.5, "sil"], [0.5, 2.0, "a"], [2.0, 2.5, "sil"]]
     (folder / "a.json").write_text(json.dumps(record))
-    clips = load_corpus(tmp_path, "train", prosody=True)
+    clips = load_corpus(tmp_path, "train")
     batches = PhoneBatches(clips, frames=100, batch=16, noise_only=0.0)
     batches.augment = SpeechAugmenter(batches.samples, AugmentConfig(clean=1.0))
     audio, labels, prosody = next(batches)

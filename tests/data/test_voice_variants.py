@@ -66,7 +66,7 @@ def test_held_out_voices_have_none_and_what_exists_is_kept(tmp_path):
         folder = tmp_path / "corpus" / split
         folder.mkdir(parents=True)
         phones = [[a, b, p] for a, b, p in zip(bounds[:-1], bounds[1:], ("sil", "a", "sil"), strict=True)]
-        (folder / "x.json").write_text(json.dumps({"voice": split, "split": split, "phones": phones}))
+        (folder / "x.json").write_text(json.dumps({"voice": split, "language": "en", "split": split, "phones": phones}))
         soundfile.write(folder / "x.flac", samples, RATE)
     out = tmp_path / "out"
     records = sorted((tmp_path / "corpus").glob("*/*.json"))
